@@ -1,0 +1,106 @@
+/**
+ * The books of a filesystem: which nodeid means which file, and how often the kernel has been given it.
+ *
+ * INVARIANT: a node is in the table from `add` until its lookup count is 0 and the filesystem has let go
+ * of it (`linked` is false); until then its nodeid means nothing else. Nodeids count up and never come
+ * back: 2^53 of them last 285 years at a million a second, so a generation number is never needed.
+ *
+ * Here, and in HandleTable, is the one place where an unknown node is ESTALE and an unknown handle EBADF.
+ */
+import { EBADF, ESTALE } from '../abi/errno.ts';
+import { FUSE_ROOT_ID } from '../abi/fuse-constants.ts';
+
+/** What the table keeps of a file. A filesystem's own node type extends it. */
+export interface Node {
+  readonly nodeid: number;
+  /** How many lookups the kernel has not taken back yet. */
+  nlookup: number;
+  /** Whether the filesystem still needs the node without the kernel: it has a name, or is open. */
+  readonly linked: boolean;
+}
+
+export class NodeTable<N extends Node> {
+  readonly #nodes = new Map<number, N>();
+  #next = FUSE_ROOT_ID;
+  readonly #removed: ((node: N) => void) | undefined;
+
+  /** `removed` is told when a node leaves the table. */
+  constructor(removed?: (node: N) => void) {
+    this.#removed = removed;
+  }
+
+  /** Puts in what `make` makes of a fresh nodeid. The first is the root, which the kernel never looks up nor forgets. */
+  add(make: (nodeid: number) => N): N {
+    const node = make(this.#next++);
+    this.#nodes.set(node.nodeid, node);
+    return node;
+  }
+
+  /** The node of a nodeid. ESTALE where there is none, or none any more. */
+  get(nodeid: number): N {
+    const node = this.#nodes.get(nodeid);
+    if (node === undefined) throw ESTALE;
+    return node;
+  }
+
+  /** Counts a lookup: the node is about to be given to the kernel. */
+  lookup(node: N): N {
+    node.nlookup++;
+    return node;
+  }
+
+  /** Takes lookups back; of a node that is not here, nothing. */
+  forget({ nodeid, nlookup }: { readonly nodeid: number; readonly nlookup: number }): void {
+    const node = this.#nodes.get(nodeid);
+    if (node === undefined) return;
+    node.nlookup = Math.max(0, node.nlookup - nlookup);
+    this.drop(node);
+  }
+
+  /** Removes a node that nobody needs any more. To be called when the filesystem lets go of one. */
+  drop(node: N): void {
+    if (node.nlookup > 0 || node.linked || node.nodeid === FUSE_ROOT_ID) return;
+    if (this.#nodes.delete(node.nodeid)) this.#removed?.(node);
+  }
+
+  get size(): number {
+    return this.#nodes.size;
+  }
+
+  /** The nodes that the kernel still counts, for a test's leak check. */
+  get counted(): N[] {
+    return [...this.#nodes.values()].filter((node) => node.nlookup > 0 && node.nodeid !== FUSE_ROOT_ID);
+  }
+}
+
+/** Open files by handle. Handles are small numbers; 0 is never given. */
+export class HandleTable<H> {
+  readonly #open: (H | undefined)[] = [undefined];
+  readonly #free: number[] = [];
+
+  /** Keeps an open file; the handle to give to the kernel. */
+  add(open: H): number {
+    const fh = this.#free.pop() ?? this.#open.length;
+    this.#open[fh] = open;
+    return fh;
+  }
+
+  /** The open file of a handle. EBADF where there is none, or none any more. */
+  get(fh: number): H {
+    const open = this.#open[fh];
+    if (open === undefined) throw EBADF;
+    return open;
+  }
+
+  /** Lets go of a handle, and gives what it was. EBADF. */
+  release(fh: number): H {
+    const open = this.get(fh);
+    this.#open[fh] = undefined;
+    this.#free.push(fh);
+    return open;
+  }
+
+  get size(): number {
+    return this.#open.length - 1 - this.#free.length;
+  }
+}

@@ -1,0 +1,14 @@
+/** `rawfuse`: mount a filesystem, the type of one, and the numbers and errors that one needs. */
+export * from './abi/errno.ts';
+export * from './abi/fuse-constants.ts';
+export * from './abi/posix.ts';
+export { type Hooks, Mount, MountError, mount, type Serving, serve } from './mount.ts';
+export { type MountOptions, OptionError, parseOptions } from './options.ts';
+export type { DirectoryReply, Dirent } from './protocol/dirent.ts';
+export type { Filesystem, Promised } from './protocol/filesystem.ts';
+export { NegotiationError } from './protocol/init.ts';
+export type { Args, OperationName, Result } from './protocol/operations.ts';
+export type { CallerId, Request } from './protocol/request.ts';
+export type { Connection, InFlight, Session } from './protocol/session.ts';
+export { json, type Observer, printer, type TraceEvent } from './protocol/trace.ts';
+export type { End } from './protocol/transport.ts';

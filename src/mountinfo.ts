@@ -1,0 +1,65 @@
+/**
+ * What is mounted, from /proc/self/mountinfo (proc(5)). Reading it asks no filesystem anything, so it is
+ * safe on the thread that serves one, and tells of a mount whose server is dead or hangs.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+
+export interface MountEntry {
+  readonly id: number;
+  /** Device numbers of the superblock. */
+  readonly major: number;
+  readonly minor: number;
+  readonly path: string;
+  /** `fuse`, `fuse.subtype`, `fuseblk`, ext4, ... */
+  readonly type: string;
+  readonly source: string;
+}
+
+/** In the order of mounting: of two at one path the later is the visible one. */
+export function mountEntries(): MountEntry[] {
+  const entries: MountEntry[] = [];
+  for (const line of readFileSync('/proc/self/mountinfo', 'latin1').split('\n')) {
+    const [before, after] = line.split(' - ');
+    if (before === undefined || after === undefined) continue;
+    const [id, , device, , path] = before.split(' ');
+    const [type, source] = after.split(' ');
+    const [major, minor] = device!.split(':');
+    entries.push({
+      id: Number(id),
+      major: Number(major),
+      minor: Number(minor),
+      path: unescaped(path!),
+      type: unescaped(type!),
+      source: unescaped(source!),
+    });
+  }
+  return entries;
+}
+
+/** Spaces, tabs, newlines and backslashes are octal there; other bytes as they are. */
+const unescaped = (text: string): string =>
+  Buffer.from(
+    text.replace(/\\([0-7]{3})/gu, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))),
+    'latin1',
+  ).toString();
+
+export const isFuse = ({ type }: MountEntry): boolean => /^fuse(blk)?(\.|$)/u.test(type);
+
+/** The visible mount at a path. */
+export const mountAt = (path: string): MountEntry | undefined =>
+  mountEntries().findLast((entry) => entry.path === path);
+
+/** Where fusectl, if it is mounted, has the connection of a FUSE mount: its name there is the kernel's dev_t. */
+export const connectionDirectory = ({ major, minor }: Pick<MountEntry, 'major' | 'minor'>): string =>
+  `/sys/fs/fuse/connections/${major * 0x10_0000 + minor}`;
+
+/** Ends a connection by force through fusectl: every request in it fails. False where fusectl is not mounted. */
+export function abortConnection(entry: Pick<MountEntry, 'major' | 'minor'>): boolean {
+  const file = `${connectionDirectory(entry)}/abort`;
+  if (!existsSync(file)) return false;
+  writeFileSync(file, '1');
+  return true;
+}
+
+/** Whether a thread id is of this process. */
+export const isOwnThread = (tid: number): boolean => existsSync(`/proc/self/task/${tid}`);

@@ -1,0 +1,194 @@
+/**
+ * The options of a mount: one table, from which the API's type, the parser of `-o`, the help text and
+ * the flags for mount(2) follow. An option has libfuse's name in `-o` (`allow_other`) and the same in
+ * camelCase in the API (`allowOther`).
+ */
+import {
+  MS_DIRSYNC,
+  MS_NOATIME,
+  MS_NODEV,
+  MS_NODIRATIME,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_NOSYMFOLLOW,
+  MS_RDONLY,
+  MS_RELATIME,
+  MS_STRICTATIME,
+  MS_SYNCHRONOUS,
+} from './abi/posix.ts';
+
+interface Row {
+  /** How the value is written: nothing (a flag), a string, a whole number, seconds with a fraction, an octal number. */
+  readonly kind: 'flag' | 'string' | 'number' | 'seconds' | 'octal';
+  /** The flag's other form, which sets it to false. */
+  readonly off?: string;
+  /** mount(2)'s flag when it is on, or when it is off. */
+  readonly on?: number;
+  readonly whenOff?: number;
+  readonly help: string;
+}
+
+// biome-ignore format: a table, an option a line
+export const mountOptions = {
+  fsname:               { kind: 'string',  help: 'what df and mount show as the source' },
+  subtype:              { kind: 'string',  help: 'the file system type is shown as fuse.SUBTYPE' },
+  blkdev:               { kind: 'flag',    help: 'mount as fuseblk, from the block device that fsname names' },
+  blksize:              { kind: 'number',  help: 'block size of a fuseblk mount (default 512)' },
+  allow_other:          { kind: 'flag',    help: 'let all users in, not only the one who mounted' },
+  allow_root:           { kind: 'flag',    help: 'let root in beside the user who mounted' },
+  default_permissions:  { kind: 'flag',    help: 'let the kernel check file modes' },
+  ro:                   { kind: 'flag',    off: 'rw', on: MS_RDONLY, help: 'read-only' },
+  suid:                 { kind: 'flag',    off: 'nosuid', whenOff: MS_NOSUID, help: 'honour setuid and setgid bits (default nosuid)' },
+  dev:                  { kind: 'flag',    off: 'nodev', whenOff: MS_NODEV, help: 'allow device nodes (default nodev)' },
+  exec:                 { kind: 'flag',    off: 'noexec', whenOff: MS_NOEXEC, help: 'allow programs to be run' },
+  sync:                 { kind: 'flag',    off: 'async', on: MS_SYNCHRONOUS, help: 'synchronous writes' },
+  dirsync:              { kind: 'flag',    off: 'nodirsync', on: MS_DIRSYNC, help: 'synchronous directory changes' },
+  atime:                { kind: 'flag',    off: 'noatime', whenOff: MS_NOATIME, help: 'update access times' },
+  diratime:             { kind: 'flag',    off: 'nodiratime', whenOff: MS_NODIRATIME, help: 'update access times of directories' },
+  relatime:             { kind: 'flag',    off: 'norelatime', on: MS_RELATIME, help: 'update access times when they are old' },
+  strictatime:          { kind: 'flag',    off: 'nostrictatime', on: MS_STRICTATIME, help: 'update access times always' },
+  symfollow:            { kind: 'flag',    off: 'nosymfollow', whenOff: MS_NOSYMFOLLOW, help: 'follow symbolic links' },
+  max_read:             { kind: 'number',  help: 'bytes in a read request at most' },
+  max_write:            { kind: 'number',  help: 'bytes in a write request at most (default 1 MiB)' },
+  max_readahead:        { kind: 'number',  help: 'bytes read ahead at most' },
+  max_pages:            { kind: 'number',  help: 'pages in a request at most' },
+  max_background:       { kind: 'number',  help: 'background requests at most (default 64)' },
+  congestion_threshold: { kind: 'number',  help: 'background requests before the kernel holds back' },
+  time_gran:            { kind: 'number',  help: 'resolution of times in nanoseconds' },
+  async_read:           { kind: 'flag',    off: 'sync_read', help: 'parallel reads of one file (default)' },
+  direct_io:            { kind: 'flag',    help: 'no page cache' },
+  kernel_cache:         { kind: 'flag',    help: 'keep cached data when a file is opened' },
+  auto_cache:           { kind: 'flag',    off: 'noauto_cache', help: 'keep cached data at open unless size or mtime changed' },
+  entry_timeout:        { kind: 'seconds', help: 'how long names are cached (default 1)' },
+  attr_timeout:         { kind: 'seconds', help: 'how long attributes are cached (default 1)' },
+  ac_attr_timeout:      { kind: 'seconds', help: 'how long auto_cache trusts attributes (default attr_timeout)' },
+  negative_timeout:     { kind: 'seconds', help: 'how long absent names are cached (default 0)' },
+  uid:                  { kind: 'number',  help: 'show every file as owned by this user' },
+  gid:                  { kind: 'number',  help: 'show every file as owned by this group' },
+  umask:                { kind: 'octal',   help: 'take these bits out of every mode' },
+  fmask:                { kind: 'octal',   help: 'take these bits out of the mode of files' },
+  dmask:                { kind: 'octal',   help: 'take these bits out of the mode of directories' },
+  request_timeout:      { kind: 'number',  help: 'seconds after which the kernel ends a connection that does not answer' },
+  handler_timeout:      { kind: 'seconds', help: 'seconds after which a request is answered ETIMEDOUT' },
+  remember:             { kind: 'seconds', help: 'keep nodes that the kernel has forgotten for so long' },
+  noforget:             { kind: 'flag',    help: 'keep nodes that the kernel has forgotten until the end' },
+} as const satisfies Record<string, Row>;
+
+type Table = typeof mountOptions;
+type Camel<S extends string> = S extends `${infer A}_${infer B}` ? `${A}${Capitalize<Camel<B>>}` : S;
+type Value<K> = K extends 'flag' ? boolean : K extends 'string' ? string : number;
+/** The options of a mount, as the API takes them. `rawfuse help mount` lists them with what they mean. */
+export type MountOptions = {
+  readonly [N in keyof Table as Camel<N>]?: Value<Table[N]['kind']> | undefined;
+};
+
+const rows: Readonly<Record<string, Row>> = mountOptions;
+const camel = (name: string): string => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+const byCamel = new Map(Object.keys(rows).map((name) => [camel(name), name]));
+/** What `-o` accepts for each option: its name and, for some flags, the other form. */
+const bySpelling = new Map<string, { name: string; value: boolean }>();
+for (const [name, { off }] of Object.entries(rows)) {
+  bySpelling.set(name, { name, value: true });
+  if (off) bySpelling.set(off, { name, value: false });
+}
+
+/** An option that is unknown or has a value that it can't have. One line, for the user. */
+export class OptionError extends Error {
+  override readonly name = 'OptionError';
+}
+
+/** `-o allow_other,max_read=65536` as the API's object. A comma or backslash in a value is written `\,` and `\\`. */
+export function parseOptions(text: string): MountOptions {
+  const options: Record<string, unknown> = {};
+  for (const part of text.split(/(?<!\\)(?:\\\\)*,/u).filter((each) => each !== '')) {
+    const equals = part.indexOf('=');
+    const spelling = equals < 0 ? part : part.slice(0, equals);
+    const written = equals < 0 ? undefined : part.slice(equals + 1).replace(/\\(.)/gu, '$1');
+    const found = bySpelling.get(spelling);
+    if (!found) throw new OptionError(`unknown option ${spelling}${suggestion(spelling)}`);
+    const { kind } = rows[found.name]!;
+    if (kind === 'flag' && written !== undefined) throw new OptionError(`option ${spelling} takes no value`);
+    if (kind !== 'flag' && !written) throw new OptionError(`option ${spelling} needs a value: ${spelling}=...`);
+    options[camel(found.name)] = kind === 'flag' ? found.value : parseValue(spelling, kind, written!);
+  }
+  return checkOptions(options);
+}
+
+function parseValue(name: string, kind: Row['kind'], text: string): string | number {
+  if (kind === 'string') return text;
+  const pattern = kind === 'octal' ? /^[0-7]+$/ : kind === 'seconds' ? /^\d+(\.\d*)?$|^\.\d+$/ : /^\d+$/;
+  if (!pattern.test(text)) throw new OptionError(`option ${name} is ${text}: ${WANTED[kind]} is needed`);
+  return kind === 'octal' ? Number.parseInt(text, 8) : Number(text);
+}
+const WANTED = {
+  flag: 'true or false',
+  string: 'a string without NUL',
+  number: 'a whole number',
+  seconds: 'a number of seconds',
+  octal: 'an octal number',
+} as const;
+
+/** Checks options that did not come from `parseOptions`. */
+export function checkOptions(options: object): MountOptions {
+  for (const [key, value] of Object.entries(options)) {
+    const name = byCamel.get(key);
+    if (!name) throw new OptionError(`unknown option ${key}${suggestion(key)}`);
+    const { kind } = rows[name]!;
+    if (value !== undefined && !fits(kind, value))
+      throw new OptionError(`option ${key} is ${value}: ${WANTED[kind]} is needed`);
+  }
+  const { fsname, subtype } = options as MountOptions;
+  if (subtype !== undefined && !/^[^,/\s]+$/u.test(subtype))
+    throw new OptionError('option subtype can hold no comma, slash or space');
+  if (fsname === '') throw new OptionError('option fsname is empty');
+  return options;
+}
+
+function fits(kind: Row['kind'], value: unknown): boolean {
+  if (kind === 'flag') return typeof value === 'boolean';
+  if (kind === 'string') return typeof value === 'string' && !value.includes('\0');
+  if (typeof value !== 'number' || !(value >= 0)) return false;
+  return kind === 'seconds' || (Number.isInteger(value) && value <= 0xffff_ffff);
+}
+
+/** ", did you mean X?" for a name one or two letters off. */
+function suggestion(wrong: string): string {
+  const near = [...bySpelling.keys(), ...byCamel.keys()].find(
+    (name) => name.replaceAll('_', '').toLowerCase() === wrong.replaceAll(/[_-]/g, '').toLowerCase(),
+  );
+  return near && near !== wrong ? `: did you mean ${near}?` : '';
+}
+
+/** The flags argument of mount(2). nosuid and nodev unless asked otherwise, as for every FUSE mount. */
+export function mountFlags(options: MountOptions): number {
+  const values: Readonly<Record<string, unknown>> = { suid: false, dev: false, ...options };
+  let flags = 0;
+  for (const [name, { on, whenOff }] of Object.entries(rows)) {
+    const value = values[camel(name)];
+    if (value === true) flags |= on ?? 0;
+    if (value === false) flags |= whenOff ?? 0;
+  }
+  return flags;
+}
+
+/** The data argument of mount(2) beside the descriptor: what the kernel's FUSE itself is told. */
+export function kernelOptions(options: MountOptions): string[] {
+  const data: string[] = [];
+  if (options.defaultPermissions) data.push('default_permissions');
+  if (options.allowOther || options.allowRoot) data.push('allow_other');
+  if (options.maxRead !== undefined) data.push(`max_read=${options.maxRead}`);
+  if (options.blksize !== undefined) data.push(`blksize=${options.blksize}`);
+  return data;
+}
+
+/** The options as lines of help. */
+export const optionHelp = (): string[] =>
+  Object.entries(rows).map(([name, { kind, off, help }]) => {
+    const form =
+      kind === 'flag'
+        ? off
+          ? `${name}, ${off}`
+          : name
+        : `${name}=${{ string: 'TEXT', number: 'N', seconds: 'SECONDS', octal: 'OCTAL' }[kind]}`;
+    return `  ${form.padEnd(30)} ${help}`;
+  });

@@ -1,0 +1,101 @@
+/**
+ * The body of READDIR and READDIRPLUS: directory entries, each padded to 8 bytes, as many as fit. A
+ * handler gets one of these to add entries to, and need not know which of the two was asked for.
+ *
+ * Names go in byte by byte: 1,000 entries take 42 us so, and 60 to 128 with set(), copy() or latin1Write().
+ */
+import { fuse_dirent, fuse_entry_out } from '../abi/fuse.ts';
+import { FUSE_NAME_OFFSET, FUSE_NAME_OFFSET_DIRENTPLUS } from '../abi/fuse-constants.ts';
+import { encodeName } from './names.ts';
+import type { Result } from './operations.ts';
+import type { Slot } from './slot.ts';
+
+export interface Dirent {
+  readonly name: string;
+  /** The name's bytes, where they are at hand: saves encoding `name`. */
+  readonly bytes?: Uint8Array;
+  /** The inode number that readdir(3) shows; 0n is skipped by some programs. */
+  readonly ino: bigint;
+  /** A DT_ constant. */
+  readonly type: number;
+  /** The cookie: the kernel asks for what comes after this entry with it. Opaque, not 0n, and stable under insert and delete. */
+  readonly off: bigint;
+}
+
+export class DirectoryReply {
+  /** Bytes added so far. */
+  length = 0;
+  #slot: Slot;
+  #limit = 0;
+  #plus = false;
+  #encode: EncodeEntry;
+
+  constructor(slot: Slot, encode: EncodeEntry) {
+    this.#slot = slot;
+    this.#encode = encode;
+  }
+
+  /** The bytes added; none are left afterwards, whatever becomes of the request. @internal */
+  take(): number {
+    const { length } = this;
+    this.length = 0;
+    return length;
+  }
+
+  /** Ready for the next request. @internal */
+  begin(size: number, plus: boolean): this {
+    this.length = 0;
+    this.#limit = Math.min(size, this.#slot.body.length);
+    this.#plus = plus;
+    return this;
+  }
+
+  /**
+   * Adds an entry; false when it does not fit any more, and then nothing has happened.
+   *
+   * `lookup` answers what LOOKUP of the name would answer, and counts one lookup as LOOKUP does. It is
+   * called exactly when the kernel will take that answer for one: the request is READDIRPLUS, the entry
+   * fits, and it is neither "." nor "..". Without it READDIRPLUS tells names alone, which is allowed.
+   */
+  add<D extends Dirent>(entry: D, lookup?: (entry: D) => Result<'LOOKUP'>): boolean {
+    const name = entry.bytes ?? encodeName(entry.name);
+    const head = this.#plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
+    const next = this.length + ((head + name.length + 7) & ~7);
+    if (next > this.#limit) return false;
+    const { body, out, outAt } = this.#slot;
+    const at = outAt + this.length;
+    if (this.#plus) {
+      if (lookup !== undefined && !isDot(name)) this.#encode(out, at, lookup(entry));
+      else body.fill(0, this.length, this.length + fuse_entry_out.size); // nodeid 0: no inode given, none counted
+    }
+    const dirent = at + head - FUSE_NAME_OFFSET;
+    const { ino, off, type } = entry;
+    out.setBigUint64(dirent + fuse_dirent.offset.ino, ino, true);
+    out.setBigUint64(dirent + fuse_dirent.offset.off, off, true);
+    out.setUint32(dirent + fuse_dirent.offset.namelen, name.length, true);
+    out.setUint32(dirent + fuse_dirent.offset.type, type, true);
+    let put = this.length + head;
+    for (let i = 0; i < name.length; i++) body[put++] = name[i]!;
+    while (put < next) body[put++] = 0;
+    this.length = next;
+    return true;
+  }
+}
+
+/** Puts what a lookup answered at `at`, with the session's defaults. */
+export type EncodeEntry = (out: DataView, at: number, entry: Result<'LOOKUP'>) => void;
+
+const DOT = 0x2e;
+const isDot = (name: Uint8Array): boolean =>
+  name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT));
+
+/** Walks the nodeids that a READDIRPLUS body gave to the kernel, each of which counts one lookup. */
+export function* lookupsIn(out: DataView, at: number, end: number): Generator<number> {
+  while (at < end) {
+    const nodeid = fuse_entry_out.decode(out, at).nodeid;
+    if (nodeid !== 0) yield nodeid;
+    at +=
+      (FUSE_NAME_OFFSET_DIRENTPLUS + out.getUint32(at + fuse_entry_out.size + fuse_dirent.offset.namelen, true) + 7) &
+      ~7;
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * Messages that the server begins: "this inode has changed", "this name is gone". Nine of them, each a
+ * method that settles with the kernel's answer.
+ *
+ * They are written by a thread of their own. INVAL_INODE, INVAL_ENTRY, DELETE, STORE and PRUNE wait in the
+ * kernel for the lock of a directory or a page, which any unanswered request may hold, even one that
+ * nobody has read: written by the thread that answers requests, such a write would wait for itself. One at
+ * a time, in the order of the calls, so that whoever ends the session knows which were written.
+ *
+ * A handler may send one but must not wait for it: its own request may be what the notification waits for.
+ * @see fs/fuse/dev.c: fuse_notify
+ */
+import type { Worker } from 'node:worker_threads';
+import { EINVAL, ENOTCONN, SystemError } from '../abi/errno.ts';
+import * as f from '../abi/fuse.ts';
+import * as c from '../abi/fuse-constants.ts';
+import type { AnyStruct } from '../abi/struct.ts';
+import { startWorker } from '../abi/worker.ts';
+import { encodeName } from './names.ts';
+import type { Tracer } from './trace.ts';
+
+/** What a notification is made of: one line a notification. */
+export interface NotificationRow {
+  readonly code: number;
+  readonly out?: AnyStruct;
+  /** What follows the struct: a name with its NUL, raw data, or nodeids. */
+  readonly tail?: 'name' | 'data' | 'nodeids';
+}
+// biome-ignore format: a table, a notification a line
+export const notifications = {
+  POLL:        { code: c.FUSE_NOTIFY_POLL,        out: f.fuse_notify_poll_wakeup_out },
+  INVAL_INODE: { code: c.FUSE_NOTIFY_INVAL_INODE, out: f.fuse_notify_inval_inode_out },
+  INVAL_ENTRY: { code: c.FUSE_NOTIFY_INVAL_ENTRY, out: f.fuse_notify_inval_entry_out, tail: 'name' },
+  STORE:       { code: c.FUSE_NOTIFY_STORE,       out: f.fuse_notify_store_out,       tail: 'data' },
+  RETRIEVE:    { code: c.FUSE_NOTIFY_RETRIEVE,    out: f.fuse_notify_retrieve_out },
+  DELETE:      { code: c.FUSE_NOTIFY_DELETE,      out: f.fuse_notify_delete_out,      tail: 'name' },
+  RESEND:      { code: c.FUSE_NOTIFY_RESEND },
+  INC_EPOCH:   { code: c.FUSE_NOTIFY_INC_EPOCH },
+  PRUNE:       { code: c.FUSE_NOTIFY_PRUNE,       out: f.fuse_notify_prune_out,       tail: 'nodeids' },
+} as const satisfies Record<string, NotificationRow>;
+export type NotificationName = keyof typeof notifications;
+
+/** A notification as it goes to the kernel. Its code is positive, and `unique` 0 tells it from a reply. */
+export function encodeNotification(name: NotificationName, values: object, tail: Uint8Array = EMPTY): Buffer {
+  const { code, out }: NotificationRow = notifications[name];
+  const head = f.fuse_out_header.size;
+  const message = Buffer.alloc(head + (out?.size ?? 0) + tail.length);
+  const view = new DataView(message.buffer, message.byteOffset, message.length);
+  f.fuse_out_header.encode(view, 0, { len: message.length, error: code, unique: 0n });
+  out?.encode(view, head, values as never);
+  message.set(tail, head + (out?.size ?? 0));
+  return message;
+}
+const EMPTY = new Uint8Array(0);
+
+/** The ids of our RETRIEVEs: even, and far from the kernel's own, which count up from 2. */
+const FIRST_RETRIEVE = 1n << 62n;
+/** How long after a RESEND its requests may still be on their way, in ms. */
+const RESENDING = 5_000;
+
+interface Waiting {
+  readonly message: Buffer;
+  readonly name: NotificationName;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+interface Retrieving {
+  resolve(data: { offset: number; data: Buffer }): void;
+  reject(error: unknown): void;
+}
+
+export class Notifications {
+  readonly #duplicate: () => number;
+  readonly #tracer: Tracer | undefined;
+  readonly #queue: Waiting[] = [];
+  readonly #retrieves = new Map<bigint, Retrieving>();
+  #nextRetrieve = FIRST_RETRIEVE;
+  #worker: Worker | undefined;
+  #writing: Waiting | undefined;
+  #closed = false;
+  #resentUntil = 0;
+
+  /** `duplicate` gives a descriptor of the connection for the writing thread alone. */
+  constructor(duplicate: () => number, tracer?: Tracer) {
+    this.#duplicate = duplicate;
+    this.#tracer = tracer;
+  }
+
+  /** A file that POLL was asked about is ready now; `kh` is from its request. */
+  poll(kh: bigint): Promise<void> {
+    return this.#send('POLL', { kh });
+  }
+  /**
+   * Attributes of the node have changed, and its data from `off` for `len` bytes (0 or less: to the end);
+   * with a negative `off` the attributes alone. ENOENT if the kernel does not know the node.
+   */
+  inval_inode(nodeid: number, off = 0, len = 0): Promise<void> {
+    return this.#send('INVAL_INODE', { ino: nodeid, off, len });
+  }
+  /** The name may mean something else now. With `expire` it is looked up again at its next use instead of dropped. ENOENT. */
+  inval_entry(parent: number, name: string, { expire = false } = {}): Promise<void> {
+    const bytes = encodeName(name);
+    const values = { parent, namelen: bytes.length, flags: expire ? c.FUSE_EXPIRE_ONLY : 0 };
+    return this.#send('INVAL_ENTRY', values, withNul(bytes));
+  }
+  /** The name of `child` is gone: watchers (inotify) are told. ENOENT, ENOTEMPTY. */
+  delete(parent: number, child: number, name: string): Promise<void> {
+    const bytes = encodeName(name);
+    return this.#send('DELETE', { parent, child, namelen: bytes.length }, withNul(bytes));
+  }
+  /** Puts data into the page cache of the node, as if it had been read. ENOENT. */
+  store(nodeid: number, offset: number, data: Uint8Array): Promise<void> {
+    return this.#send('STORE', { nodeid, offset, size: data.length }, data);
+  }
+  /** Takes data out of the page cache: what is there at `offset`, at most `size` bytes (a copy). ENOENT. */
+  async retrieve(nodeid: number, offset: number, size: number): Promise<{ offset: number; data: Buffer }> {
+    const notify_unique = this.#nextRetrieve;
+    this.#nextRetrieve += 2n;
+    const data = new Promise<{ offset: number; data: Buffer }>((resolve, reject) =>
+      this.#retrieves.set(notify_unique, { resolve, reject }),
+    );
+    data.catch(() => {});
+    try {
+      await this.#send('RETRIEVE', { notify_unique, nodeid, offset, size });
+    } catch (error) {
+      this.#retrieves.delete(notify_unique);
+      throw error;
+    }
+    return data;
+  }
+  /** Asks for every unanswered request once more: each comes with bit 63 of `unique` set, and only that one is to be answered. */
+  resend(): Promise<void> {
+    this.#resentUntil = Number.POSITIVE_INFINITY;
+    const over = () => {
+      this.#resentUntil = performance.now() + RESENDING;
+    };
+    const sent = this.#send('RESEND', {});
+    sent.then(over, over);
+    return sent;
+  }
+  /** Every name that the kernel has cached is to be looked up again. */
+  inc_epoch(): Promise<void> {
+    return this.#send('INC_EPOCH', {});
+  }
+  /** The kernel is to forget these nodes where nobody uses them. */
+  prune(nodeids: readonly number[]): Promise<void> {
+    if (nodeids.length === 0) return Promise.reject(EINVAL);
+    const tail = Buffer.alloc(nodeids.length * 8);
+    for (const [i, nodeid] of nodeids.entries()) tail.writeBigUInt64LE(BigInt(nodeid), i * 8);
+    return this.#send('PRUNE', { count: nodeids.length }, tail);
+  }
+
+  /** Whether requests that were sent again may still be on their way. @internal */
+  get resent(): boolean {
+    return performance.now() < this.#resentUntil;
+  }
+
+  /** NOTIFY_REPLY has brought what a RETRIEVE asked for. @internal */
+  retrieved(unique: bigint, offset: number, data: Buffer): void {
+    const retrieving = this.#retrieves.get(unique);
+    this.#retrieves.delete(unique);
+    retrieving?.resolve({ offset, data: Buffer.from(data) });
+  }
+
+  /** The session is over: what is not written yet never will be. @internal */
+  close(): void {
+    this.#closed = true;
+    const refused = this.#queue.splice(0);
+    if (this.#writing) refused.unshift(this.#writing);
+    this.#writing = undefined;
+    for (const waiting of refused) waiting.reject(ENOTCONN);
+    for (const retrieving of this.#retrieves.values()) retrieving.reject(ENOTCONN);
+    this.#retrieves.clear();
+    this.#worker?.postMessage(undefined); // it closes its descriptor and ends
+  }
+
+  #send(name: NotificationName, values: object, tail?: Uint8Array): Promise<void> {
+    if (this.#closed) return Promise.reject(ENOTCONN);
+    const message = encodeNotification(name, values, tail);
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ message, name, resolve, reject });
+      this.#next();
+    });
+  }
+
+  #next(): void {
+    if (this.#writing !== undefined) return;
+    this.#writing = this.#queue.shift();
+    if (this.#writing === undefined) return;
+    this.#worker ??= this.#start();
+    this.#worker.postMessage(this.#writing.message);
+  }
+
+  #start(): Worker {
+    const worker = startWorker(import.meta.url, './notify-thread', { workerData: { fd: this.#duplicate() } });
+    worker.unref();
+    worker.on('message', (errno: number) => this.#written(errno));
+    worker.on('error', (error) => {
+      this.#writing?.reject(error);
+      this.close();
+    });
+    return worker;
+  }
+
+  #written(errno: number): void {
+    const written = this.#writing;
+    if (written === undefined) return;
+    this.#writing = undefined;
+    this.#tracer?.notification(written.name, written.message, errno);
+    if (errno === 0) written.resolve();
+    else written.reject(new SystemError(errno, written.name));
+    this.#next();
+  }
+}
+
+const withNul = (bytes: Uint8Array): Buffer => Buffer.concat([bytes, Buffer.of(0)]);

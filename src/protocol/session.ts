@@ -1,0 +1,439 @@
+/**
+ * One connection with the kernel: INIT, requests in flight, interrupts, notifications, the end. It knows
+ * neither which transport it has nor which filesystem.
+ *
+ * A request that is answered at once leaves no trace here. One whose handler returned a promise gets a
+ * record in `inflight`, from which INTERRUPT finds it, a time limit ends it, and a test sees that nothing
+ * is left. Errors come in three kinds: a filesystem's answer (an errno: sent), a bug (EIO, and reported
+ * once), the connection's end (no error at all).
+ */
+import { EINTR, EIO, ENOTCONN, EPROTO, Errno, ETIMEDOUT, errnoNamed } from '../abi/errno.ts';
+import {
+  fuse_create_out,
+  fuse_entry_out,
+  type fuse_forget_one,
+  fuse_in_header,
+  type fuse_init_in,
+  type fuse_init_out,
+  fuse_open_out,
+} from '../abi/fuse.ts';
+import { FUSE_UNIQUE_RESEND, type InitFlag } from '../abi/fuse-constants.ts';
+import { lookupsIn } from './dirent.ts';
+import { type Answer, type Server, type Steps, serve, stepsFor } from './dispatch.ts';
+import type { Filesystem } from './filesystem.ts';
+import {
+  type Agreement,
+  bufferSizes,
+  type ConnectionOptions,
+  isLaterMajor,
+  NegotiationError,
+  negotiate,
+  OUR_VERSION,
+  wishes,
+} from './init.ts';
+import { Notifications } from './notify.ts';
+import { type Args, type Operation, type OperationName, operations, type ReplyDefaults } from './operations.ts';
+import { Request } from './request.ts';
+import type { Slot } from './slot.ts';
+import { type Observer, Tracer } from './trace.ts';
+import type { End, Transport } from './transport.ts';
+
+/** What a filesystem gets in `init`: what was agreed, and the way to tell the kernel of changes. */
+export interface Connection extends Agreement {
+  readonly notify: Notifications;
+}
+
+export interface SessionOptions extends ConnectionOptions {
+  /** Seconds, fractions allowed, that the kernel may use an entry without asking again, where the filesystem does not say. Default 1. */
+  readonly entryTimeout?: number | undefined;
+  /** The same for attributes. Default 1. */
+  readonly attrTimeout?: number | undefined;
+  /** Seconds after which a handler that has not settled is answered for, with ETIMEDOUT. Default: never. */
+  readonly handlerTimeout?: number | undefined;
+  /** Gets each error that is no errno, once. Default: printed with its stack. */
+  readonly onError?: ((error: unknown, operation: string) => void) | undefined;
+  /** Gets what the user should know, one line each. Default: printed. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+  /** Gets an event for each request, reply and notification. Costs nothing when absent. */
+  readonly trace?: Observer | undefined;
+}
+
+/** A request that has not been answered yet. */
+export interface InFlight {
+  readonly operation: OperationName;
+  readonly unique: bigint;
+  readonly nodeid: number;
+  readonly pid: number;
+  /** When its handler began, as performance.now(): milliseconds. */
+  readonly since: number;
+}
+/** A reply and the request it was for: a slot, or what is left of one. */
+type Carried = Pick<Slot, 'out' | 'outAt' | 'request'>;
+interface Pending extends InFlight {
+  unique: bigint;
+  readonly slot: Slot;
+  /** Answered without its handler, whose result is dropped when it comes. */
+  over: boolean;
+}
+
+const byCode = new Map<number, [OperationName, Operation]>();
+for (const [name, row] of Object.entries(operations) as [OperationName, Operation][])
+  if (row.compat !== true) byCode.set(row.code, [name, row]);
+export const operationName = (opcode: number): OperationName | undefined => byCode.get(opcode)?.[0];
+
+/** How many INTERRUPTs are kept for requests that have not come, and for how long (ms). */
+const EARLY = 128;
+const EARLY_KEPT = 10_000;
+/** How long a refused reply is kept for its request to come again, in ms. */
+const KEPT = 5_000;
+
+export class Session implements Server {
+  readonly filesystem: Filesystem;
+  readonly options: SessionOptions;
+  readonly own: object;
+  readonly defaults: ReplyDefaults;
+  steps: Steps = [];
+  /** Resolves when INIT is done; rejects when that failed. */
+  readonly ready: Promise<Agreement>;
+  /** Resolves when the connection is over and the filesystem destroyed. */
+  readonly closed: Promise<End>;
+  readonly notify: Notifications;
+  /** What was agreed; undefined before INIT. */
+  agreement: Agreement | undefined;
+  /** Which transport it has, for people to read. */
+  readonly transport: string;
+
+  #io: Transport | undefined;
+  #tracer: Tracer | undefined;
+  readonly #inflight = new Map<bigint, Pending>();
+  readonly #early = new Set<bigint>();
+  readonly #kept = new Map<bigint, Carried>();
+  readonly #strangers = new Set<number>();
+  #unknown = new Set<number>();
+  #timer: NodeJS.Timeout | undefined;
+  #over: End | undefined;
+  #resolveReady!: (agreement: Agreement) => void;
+  #rejectReady!: (error: unknown) => void;
+  #resolveClosed!: (end: End) => void;
+  /** Called with the thread id of each caller that was not seen before. */
+  onCaller: ((pid: number) => void) | undefined;
+
+  /** Throws a NegotiationError when filesystem and options ask for what the kernel would refuse. */
+  constructor(filesystem: Filesystem, options: SessionOptions = {}, transport = 'device') {
+    wishes(filesystem, options);
+    this.filesystem = filesystem;
+    this.options = options;
+    this.transport = transport;
+    const entry = wireTime(options.entryTimeout ?? 1);
+    const attr = wireTime(options.attrTimeout ?? 1);
+    this.defaults = { entry_valid: entry.s, entry_valid_nsec: entry.ns, attr_valid: attr.s, attr_valid_nsec: attr.ns };
+    this.own = {
+      init: (_: Request, init: fuse_init_in) => this.#init(init),
+      destroy: () => undefined, // the filesystem's is called at the end, however that comes
+      forget: (request: Request, { nlookup }: Args<'FORGET'>) =>
+        this.#forget(request, { nodeid: request.nodeid, nlookup }),
+      batch_forget: (request: Request, { forgets }: Args<'BATCH_FORGET'>) => {
+        for (const one of forgets) this.#forget(request, one);
+      },
+      interrupt: (_: Request, { unique }: Args<'INTERRUPT'>) => this.#interrupt(unique),
+      notify_reply: (request: Request, args: Args<'NOTIFY_REPLY'>) =>
+        this.notify.retrieved(request.unique, args.offset, args.data),
+    };
+    this.ready = new Promise((resolve, reject) => {
+      this.#resolveReady = resolve;
+      this.#rejectReady = reject;
+    });
+    this.ready.catch(() => {}); // `closed` tells it too: nobody has to listen here
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    if (options.trace) this.#tracer = new Tracer(options.trace);
+    this.notify = new Notifications(() => this.#io!.duplicate(), this.#tracer);
+    this.steps = beforeInit;
+  }
+
+  /** Requests not answered yet, oldest first. */
+  get inflight(): readonly InFlight[] {
+    return [...this.#inflight.values()];
+  }
+  /** Whether a handler is waiting for something: a transport that spins then burns what the handler needs. */
+  get waiting(): boolean {
+    return this.#inflight.size > 0;
+  }
+
+  /** Called by the transport, before its first request. */
+  attach(transport: Transport): void {
+    this.#io = transport;
+  }
+
+  /** Serves the request in the slot: answers it, now or when its handler is done. Called by the transport; never throws. */
+  serve(slot: Slot): void {
+    const { view } = slot;
+    this.#tracer?.request(slot);
+    if (this.onCaller !== undefined) this.#caller(view.getUint32(32, true));
+    if (view.getUint32(12, true) >= 0x8000_0000 && this.#joined(slot)) return;
+    if (this.#early.size > 0 && this.#early.delete(slot.request.unique)) slot.request.abort(EINTR);
+    const answer = serve(this, slot);
+    if (typeof answer === 'object') this.#wait(slot, answer);
+    else this.#settle(slot, answer);
+  }
+
+  #settle(slot: Slot, answer: Answer): void {
+    if (answer !== undefined) {
+      this.#tracer?.reply(slot, answer);
+      this.#io!.answer(slot, answer);
+    }
+    this.#io!.release(slot);
+  }
+
+  #wait(slot: Slot, answer: Promise<Answer>): void {
+    const { request } = slot;
+    const [operation, row] = byCode.get(request.opcode)!;
+    const { unique, nodeid, pid } = request;
+    const pending: Pending = { operation, unique, nodeid, pid, since: performance.now(), slot, over: false };
+    this.#inflight.set(unique, pending);
+    this.#io!.park(slot, row.data !== undefined || row.reply !== undefined);
+    if (this.options.handlerTimeout !== undefined) this.#limit();
+    answer.then((value) => this.#late(pending, value));
+  }
+
+  #late(pending: Pending, answer: Answer): void {
+    const { slot } = pending;
+    if (!pending.over) {
+      this.#inflight.delete(pending.unique);
+      this.#settle(slot, answer);
+    } else {
+      if (answer !== undefined && answer >= 0) this.#takeBack(slot, answer);
+      this.#io!.release(slot);
+    }
+    this.#io!.resume();
+  }
+
+  /** Sees to the time limit of the oldest request in flight. */
+  #limit(): void {
+    const oldest = this.#inflight.values().next().value;
+    if (oldest === undefined || this.#timer !== undefined) return;
+    const left = this.options.handlerTimeout! * 1000 - (performance.now() - oldest.since);
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined;
+        const due = performance.now() - this.options.handlerTimeout! * 1000;
+        for (const pending of [...this.#inflight.values()]) {
+          if (pending.since > due) continue;
+          this.#end(pending, ETIMEDOUT);
+          this.#tracer?.reply(pending.slot, -ETIMEDOUT.errno);
+          this.#io!.answer(pending.slot, -ETIMEDOUT.errno);
+        }
+        this.#limit();
+      },
+      Math.max(0, Math.ceil(left)),
+    );
+    this.#timer.unref();
+  }
+
+  /** The request is over for its caller; its handler may still run, and holds the slot's buffers until it is done. */
+  #end(pending: Pending, reason: Errno): void {
+    pending.over = true;
+    this.#inflight.delete(pending.unique);
+    pending.slot.request.abort(reason);
+  }
+
+  // Session operations.
+
+  #init(init: fuse_init_in): fuse_init_out {
+    if (this.agreement !== undefined) throw EIO;
+    if (isLaterMajor(init)) return OUR_VERSION;
+    try {
+      const agreement = negotiate(init, this.filesystem, this.options);
+      this.filesystem.init?.({ ...agreement, notify: this.notify });
+      this.agreement = agreement;
+      this.steps = stepsFor(agreement.agreed.has('SETXATTR_EXT'));
+      this.#io!.resize(bufferSizes(agreement.reply));
+      this.#tracer?.agreed(agreement);
+      // The reply goes out first: who waits for `ready` may send notifications at once.
+      setImmediate(() => this.#resolveReady(agreement));
+      return agreement.reply;
+    } catch (error) {
+      setImmediate(() => this.end({ reason: 'failed', error }));
+      throw error instanceof NegotiationError ? EPROTO : error;
+    }
+  }
+
+  #forget(request: Request, one: fuse_forget_one): void {
+    this.filesystem.forget?.(request, one);
+  }
+
+  /** INTERRUPT may come before its request, during it, or after its answer. */
+  #interrupt(unique: bigint): void {
+    const pending = this.#inflight.get(unique) ?? this.#inflight.get(unique | FUSE_UNIQUE_RESEND);
+    if (pending !== undefined) return pending.slot.request.abort(EINTR);
+    this.#early.add(unique);
+    if (this.#early.size > EARLY) this.#early.delete(this.#early.values().next().value!);
+    setTimeout(() => this.#early.delete(unique), EARLY_KEPT).unref();
+  }
+
+  /**
+   * A request came a second time, because of NOTIFY_RESEND. True if it needs no handler: the first one
+   * still runs, or its answer was refused and is sent now.
+   */
+  #joined(slot: Slot): boolean {
+    const { unique } = slot.request;
+    const first = unique & ~FUSE_UNIQUE_RESEND;
+    const pending = this.#inflight.get(first);
+    if (pending !== undefined) {
+      // Only the new unique is answered from now on. The transport takes it from the request's header.
+      pending.slot.view.setBigUint64(8, unique, true);
+      this.#inflight.delete(first);
+      pending.unique = unique;
+      this.#inflight.set(unique, pending);
+      this.#io!.release(slot);
+      return true;
+    }
+    const kept = this.#kept.get(first);
+    if (kept === undefined || kept.out.byteLength > slot.body.length) return false;
+    this.#kept.delete(first);
+    slot.body.set(new Uint8Array(kept.out.buffer));
+    this.#settle(slot, kept.out.byteLength);
+    return true;
+  }
+
+  /** The kernel knows no such request (any more), so it did not get the lookup or the handle in the reply. Called by the transport. */
+  refused(slot: Slot, answer: number): void {
+    if (answer < 0) return;
+    // The request may be on its way again: RESEND gives it a new id, and the old one is refused.
+    if (!this.notify.resent || this.#over !== undefined) return this.#takeBack(slot, answer);
+    const { unique, view } = slot.request;
+    const header = new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + fuse_in_header.size));
+    const body = new Uint8Array(slot.body.subarray(0, answer)).buffer;
+    this.#kept.set(unique, { request: new Request(header), out: new DataView(body), outAt: 0 });
+    setTimeout(() => this.#drop(unique), KEPT).unref();
+  }
+
+  /** A refused reply whose request did not come again. */
+  #drop(unique: bigint): void {
+    const kept = this.#kept.get(unique);
+    if (kept === undefined) return;
+    this.#kept.delete(unique);
+    this.#takeBack(kept, kept.out.byteLength);
+  }
+
+  /** Gives the filesystem back what a reply that nobody got would have given to the kernel. */
+  #takeBack({ out, outAt, request }: Carried, size: number): void {
+    const row = byCode.get(request.opcode)?.[1];
+    const forget = (nodeid: number) => {
+      if (nodeid !== 0) this.#forget(request, { nodeid, nlookup: 1 });
+    };
+    try {
+      if (row?.out === fuse_entry_out) forget(fuse_entry_out.decode(out, outAt).nodeid);
+      else if (row?.out === fuse_create_out) {
+        const { entry, open } = fuse_create_out.decode(out, outAt);
+        this.#close('release', entry.nodeid, open.fh, request);
+        forget(entry.nodeid);
+      } else if (row?.out === fuse_open_out) {
+        const { fh } = fuse_open_out.decode(out, outAt);
+        this.#close(row === operations.OPEN ? 'release' : 'releasedir', request.nodeid, fh, request);
+      } else if (row === operations.READDIRPLUS)
+        for (const nodeid of lookupsIn(out, outAt, outAt + size)) forget(nodeid);
+    } catch (error) {
+      this.#report(error, 'RELEASE');
+    }
+  }
+
+  #close(method: 'release' | 'releasedir', nodeid: number, fh: number, { view }: Request): void {
+    const header = new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + fuse_in_header.size));
+    const closing = new Request(header);
+    header.setBigUint64(16, BigInt(nodeid), true);
+    const done = this.filesystem[method]?.(closing, { fh, flags: 0, release_flags: 0, lock_owner: 0n });
+    if (done instanceof Promise) done.catch((error) => this.#report(error, method.toUpperCase()));
+  }
+
+  // What dispatch needs.
+
+  promises(flag: InitFlag): boolean {
+    return (this.filesystem.promises as readonly InitFlag[] | undefined)?.includes(flag) ?? false;
+  }
+
+  failed(thrown: unknown, slot: Slot): number {
+    if (thrown instanceof Errno) return thrown.errno;
+    if (thrown !== null && typeof thrown === 'object') {
+      const { code, name } = thrown as { code?: unknown; name?: unknown };
+      const known = typeof code === 'string' ? errnoNamed(code) : undefined;
+      if (known !== undefined) return known.errno;
+      const { aborted } = slot.request;
+      if (name === 'AbortError' && aborted instanceof Errno) return aborted.errno;
+    }
+    this.#report(thrown, operationName(slot.request.opcode) ?? 'unknown');
+    return EIO.errno;
+  }
+
+  unknown(opcode: number): void {
+    if (this.#unknown.has(opcode) || this.#unknown.size > 64) return;
+    this.#unknown.add(opcode);
+    this.warn(`the kernel sent an operation that rawfuse does not know: ${opcode}; answered ENOSYS`);
+  }
+
+  #report(error: unknown, operation: string): void {
+    const { onError } = this.options;
+    try {
+      if (onError) onError(error, operation);
+      else console.error(`rawfuse: ${operation} failed with an error that is no errno:`, error);
+    } catch (worse) {
+      console.error('rawfuse: onError threw', worse, 'for', error);
+    }
+  }
+
+  /** Tells the user something once. */
+  warn(message: string): void {
+    try {
+      if (this.options.onWarning) this.options.onWarning(message);
+      else console.error(`rawfuse: ${message}`);
+    } catch (error) {
+      this.#report(error, 'onWarning');
+    }
+  }
+
+  #caller(pid: number): void {
+    if (this.#strangers.has(pid)) return;
+    if (this.#strangers.size > 1000) this.#strangers.clear();
+    this.#strangers.add(pid);
+    this.onCaller!(pid);
+  }
+
+  /** The connection is over. Called by the transport, or to fail from this side; a second call does nothing. */
+  end(end: End): void {
+    if (this.#over !== undefined) return;
+    this.#over = end;
+    clearTimeout(this.#timer);
+    this.#io!.close();
+    for (const pending of [...this.#inflight.values()]) this.#end(pending, ENOTCONN);
+    for (const unique of [...this.#kept.keys()]) this.#drop(unique);
+    this.notify.close();
+    this.#tracer?.ended(end);
+    this.#rejectReady(end.error ?? new NegotiationError('the connection ended before INIT'));
+    // Handlers that heed their signal settle first.
+    setImmediate(async () => {
+      try {
+        await this.filesystem.destroy?.();
+      } catch (error) {
+        this.#report(error, 'destroy');
+      }
+      this.#resolveClosed(end);
+    });
+  }
+}
+
+/** Before INIT no other request may come. */
+const beforeInit: Steps = stepsFor(true).map((step, code) =>
+  code === operations.INIT.code || code === operations.CUSE_INIT.code
+    ? step
+    : () => {
+        throw EIO;
+      },
+);
+
+/** Seconds with a fraction as the wire has them. Longer than a u53 of seconds holds is for ever. */
+export function wireTime(seconds: number): { s: number; ns: number } {
+  if (!(seconds >= 0)) throw new RangeError(`a timeout of ${seconds} seconds`);
+  const whole = Math.min(Math.floor(seconds), Number.MAX_SAFE_INTEGER);
+  return { s: whole, ns: Math.min(999_999_999, Math.round((seconds - whole) * 1e9)) };
+}

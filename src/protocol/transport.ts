@@ -1,0 +1,33 @@
+/**
+ * What a session needs of a transport, and all it knows of one. A transport brings slots to
+ * `session.serve` and takes answers; a slot is never reused before it is released. There is one over
+ * read and write on /dev/fuse (device.ts); nothing in the session says so.
+ */
+import type { Slot } from './slot.ts';
+
+export interface Transport {
+  /** Sends an answer, the size of the body or a negated errno. The kernel may refuse it: then `session.refused` is called. */
+  answer(slot: Slot, answer: number): void;
+  /** The slot is free again: nobody holds its buffers any more. */
+  release(slot: Slot): void;
+  /**
+   * The slot's request has to wait. Unless `whole`, its handler needs neither the payload nor the reply's
+   * memory, and the transport may move it to a smaller buffer and go on with the large one.
+   */
+  park(slot: Slot, whole: boolean): void;
+  /** An answer came late, on a turn of the loop of its own: more requests may be waiting. */
+  resume(): void;
+  /** What INIT has agreed: bytes of the largest request, and of the largest reply's body. */
+  resize(sizes: { request: number; reply: number }): void;
+  /** A descriptor of the connection that another thread may write notifications to, until it closes it. */
+  duplicate(): number;
+  /** Ends the transport from this side. */
+  close(): void;
+}
+
+/** How a connection ended. */
+export interface End {
+  /** `unmounted`: by umount, from anywhere. `aborted`: by force, with requests unanswered. `failed`: by `error`. */
+  readonly reason: 'unmounted' | 'aborted' | 'failed';
+  readonly error?: unknown;
+}
