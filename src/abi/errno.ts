@@ -20,13 +20,14 @@ export class Errno extends Error {
   }
 }
 
-/** A system call that failed: `openat: no such file or directory`. */
+/** A system call that failed: `openat: no such file or directory`. EIO, with its number in the message, if there is no such errno. */
 export class SystemError extends Errno {
   override readonly name = 'SystemError';
   readonly syscall: string;
   constructor(number: number, syscall: string) {
-    const { code, message } = errno(number);
-    super(code, number, `${syscall}: ${message}`);
+    const known = errno(number);
+    // The kernel lets some slip out that have no name in user space (524 from flock on NFS), nor a place in a FUSE reply.
+    super(known.code, known.errno, `${syscall}: ${known.errno === number ? known.message : `error ${number}`}`);
     this.syscall = syscall;
   }
 }

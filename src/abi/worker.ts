@@ -12,7 +12,9 @@ import { Worker, type WorkerOptions } from 'node:worker_threads';
 export function startWorker(from: string, module: string, options: WorkerOptions = {}): Worker {
   const source = from.endsWith('.ts');
   const url = new URL(`${module}${source ? '.ts' : '.js'}`, from);
-  if (!source) return new Worker(url, options);
+  // Without the parent's flags: loaders (tsx, vitest) would be taken up a second time, --input-type=module refuses a file.
+  const own = { ...options, execArgv: [] };
+  if (!source) return new Worker(url, own);
   // Not resolve('tsx/esm/api'): require's answer is the CommonJS form, which can't load itself here.
   const manifest = createRequire(from).resolve('tsx/package.json');
   const { exports } = JSON.parse(readFileSync(manifest, 'utf8')) as {
@@ -20,6 +22,5 @@ export function startWorker(from: string, module: string, options: WorkerOptions
   };
   const tsx = new URL(exports['./esm/api']!.import.default, pathToFileURL(manifest)).href;
   const bootstrap = `import(${JSON.stringify(tsx)}).then(({ register }) => { register(); return import(${JSON.stringify(url.href)}); });`;
-  // execArgv: the parent's loader flags (tsx, vitest) would be taken up a second time.
-  return new Worker(bootstrap, { ...options, eval: true, execArgv: [] });
+  return new Worker(bootstrap, { ...own, eval: true });
 }

@@ -42,11 +42,9 @@ function sequenceLength(bytes: Uint8Array, i: number): number {
 
 const STRAY = /[\udc80-\udcff]/;
 
-/** The bytes of a name. */
+/** The bytes of a name. A lone surrogate that no byte decodes to (a high one, say) becomes U+FFFD, as everywhere in Node. */
 export function encodeName(name: string): Buffer {
-  const bytes = Buffer.from(name, 'utf8');
-  // A name without surrogates is done: UTF-8 of one never holds the replacement's bytes unless the name does.
-  return STRAY.test(name) ? encodeStrays(name) : bytes;
+  return STRAY.test(name) ? encodeStrays(name) : Buffer.from(name, 'utf8');
 }
 
 function encodeStrays(name: string): Buffer {

@@ -1,0 +1,32 @@
+/** Hooks at exit: they run, whatever it was that ended the process, in order and all of them. */
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const program = fileURLToPath(new URL('./fixtures/exit.ts', import.meta.url));
+
+/** Runs the program until it has ended as told. */
+const end = (how: string): Promise<{ status: unknown; stdout: string; stderr: string }> =>
+  new Promise((resolve) => {
+    const args = ['--import', 'tsx', program, how];
+    execFile(process.execPath, args, { timeout: 20_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) =>
+      resolve({ status: error === null ? 0 : (error.code ?? error.signal), stdout, stderr }),
+    );
+  });
+
+test.each([
+  ['process.exit', 'exit', 3, undefined],
+  ['nothing left to do', 'return', 0, undefined],
+  ['an uncaught exception', 'throw', 1, 'Error: uncaught'],
+  ['an uncaught exception in a timer', 'later', 1, 'Error: uncaught'],
+  ['an unhandled rejection', 'reject', 1, 'Error: unhandled'],
+])(
+  'all hooks run in order after %s, one that throws is reported, and the status stays',
+  async (_, how, status, said) => {
+    const ended = await end(how);
+    expect(ended.stdout.trim().split('\n')).toEqual(['first', 'last', 'once', 'after once']);
+    expect(ended.stderr).toContain('rawfuse: at exit: Error: a hook that fails');
+    if (said) expect(ended.stderr).toContain(said);
+    expect(ended.status).toBe(status);
+  },
+);

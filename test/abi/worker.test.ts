@@ -1,0 +1,83 @@
+/**
+ * Threads start from the sources, where Node 20 needs tsx to load them, and from the compiled package, where
+ * there is no tsx. The thread that they start here is the one that unmounts, told to with a flag that
+ * umount2(2) has not: refused before anything else is looked at, for root and others.
+ */
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+import { EINVAL } from '../../src/abi/errno.ts';
+import { startWorker } from '../../src/abi/worker.ts';
+
+const execute = promisify(execFile);
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const WRONG = { target: '/rawfuse-test/not/there', flags: 1 << 20 };
+
+/** JavaScript that starts the thread with the startWorker of a module, and prints what it answers. */
+const program = (module: string) => `
+  const { startWorker } = await import('${module}');
+  const worker = startWorker('${module}', './umount-thread');
+  worker.on('message', (message) => {
+    if (message === 'ready') worker.postMessage(${JSON.stringify(WRONG)});
+    else console.log(message);
+  });`;
+const run = async (module: URL, ...options: string[]): Promise<string> => {
+  const args = [...options, '--input-type=module', '-e', program(module.href)];
+  return (await execute(process.execPath, args, { cwd: root, timeout: 20_000, killSignal: 'SIGKILL' })).stdout;
+};
+
+test('a thread starts from the sources, under vitest', async () => {
+  const worker = startWorker(new URL('../../src/abi/worker.ts', import.meta.url).href, './umount-thread');
+  const answer = new Promise((resolve, reject) => {
+    worker.once('error', reject);
+    worker.on('message', (message) => {
+      if (message === 'ready') worker.postMessage(WRONG);
+      else resolve(message);
+    });
+  });
+  expect(await answer).toBe(EINVAL.errno);
+  await worker.terminate();
+});
+
+test('a thread starts from the sources, under tsx', async () => {
+  const module = new URL('../../src/abi/worker.ts', import.meta.url);
+  expect(await run(module, '--import', 'tsx')).toBe(`${EINVAL.errno}\n`);
+});
+
+test('a thread starts from the compiled package, without tsx', { timeout: 120_000 }, async () => {
+  // Where koffi is found from, and nobody else looks. Not dist/: that is the user's.
+  const cache = join(root, 'node_modules/.cache');
+  await mkdir(cache, { recursive: true });
+  const out = await mkdtemp(join(cache, 'rawfuse-worker-'));
+  try {
+    const args = [
+      join(root, 'node_modules/typescript/bin/tsc'),
+      '-p',
+      'tsconfig.build.json',
+      '--noCheck',
+      '--outDir',
+      out,
+    ];
+    await execute(process.execPath, args, { cwd: root, timeout: 100_000 });
+    await writeFile(join(out, 'package.json'), '{ "type": "module" }'); // node_modules ends the reach of ours
+    expect(await run(pathToFileURL(join(out, 'src/abi/worker.js')))).toBe(`${EINVAL.errno}\n`);
+  } finally {
+    await rm(out, { recursive: true });
+  }
+});
+
+test('a module that is not there is an error of the thread, not silence', async () => {
+  const worker = startWorker(import.meta.url, './fixtures/not-there');
+  const error = await new Promise((resolve) => worker.once('error', resolve));
+  expect(String(error)).toContain('not-there');
+});
+
+test("workerData and the other options reach the thread, and the parent's loader flags do not", async () => {
+  const worker = startWorker(import.meta.url, './fixtures/echo', { workerData: { a: 1 }, env: { B: '2' } });
+  const answer = await new Promise((resolve) => worker.once('message', resolve));
+  expect(answer).toEqual({ data: { a: 1 }, env: { B: '2' }, execArgv: [] });
+  await worker.terminate();
+});
