@@ -11,6 +11,7 @@
 import {
   EAGAIN,
   ECONNABORTED,
+  ECONNRESET,
   EINTR,
   EIO,
   EMSGSIZE,
@@ -25,20 +26,23 @@ import { FUSE_MIN_READ_BUFFER } from '../abi/fuse-constants.ts';
 import { Memory } from '../abi/memory.ts';
 import { F_GETFL, F_SETFL, O_NONBLOCK } from '../abi/posix.ts';
 import { close, duplicate, fcntl, pageSize, read, type Watch, watch, write } from '../abi/syscall.ts';
+import { answersNothing } from './dispatch.ts';
 import type { Session } from './session.ts';
 import { type Buffers, Slot } from './slot.ts';
 import type { End, Transport } from './transport.ts';
 
 /** Requests served in one turn of the loop. */
 const TURN = 128;
-/** Empty reads after work before the pump sleeps: about 10 us. */
-const SPIN = 25;
+/** Empty reads after work before the pump sleeps: about 20 us, which is what it costs to sleep and to be woken. */
+const SPIN = 64;
 /** Wakes after which a spent budget is tried again. */
 const RETRY = 32;
 /** Idle buffers whose pages are kept; those of further ones go back to the system. */
 const WARM = 16;
 /** Bytes of a request, and of a reply, that wait in a small buffer. */
 const SMALL = 8192;
+/** Idle small buffers that are kept. */
+const SMALL_KEPT = 256;
 const HEAD = fuse_in_header.size;
 const REPLY_HEAD = fuse_out_header.size;
 
@@ -82,13 +86,15 @@ export class DeviceTransport implements Transport {
   #large: DeviceBuffers[] = [];
   #small: DeviceBuffers[] = [];
   /** Replies that a full socket did not take; /dev/fuse takes all. While there are any, nothing is read. */
-  readonly #unsent: { slot: Slot; length: number; release: boolean }[] = [];
-  #writable: Watch | undefined;
+  readonly #unsent: { readonly slot: Slot; readonly answer: number; release: boolean }[] = [];
   #turn = 0;
   #draining = false;
+  /** Slots that the session holds. */
+  #held = 0;
   #budget = SPIN;
   #wakes = 0;
   #closed = false;
+  #warned = false;
 
   /** Takes the descriptor over: it is closed when the connection ends. */
   constructor(fd: number, session: Session) {
@@ -99,14 +105,23 @@ export class DeviceTransport implements Transport {
 
   start(): void {
     fcntl(this.#fd, F_SETFL, fcntl(this.#fd, F_GETFL, 0) | O_NONBLOCK);
-    this.#watch = watch(this.#fd, { readable: true }, () => {
-      this.#turn = 0;
-      if (this.#budget < SPIN && ++this.#wakes >= RETRY) {
-        this.#wakes = 0;
-        this.#budget = SPIN;
-      }
-      this.#drain();
-    });
+    // The watch holds its callback, that the transport, and that the watch: nobody else has to hold any of them.
+    this.#watch = watch(this.#fd, { readable: true }, this.#readable);
+  }
+
+  readonly #readable = (): void => {
+    this.#turn = 0;
+    if (this.#budget < SPIN && ++this.#wakes >= RETRY) {
+      this.#wakes = 0;
+      this.#budget = SPIN;
+    }
+    this.#drain();
+  };
+
+  /** Waits for the other event instead: a descriptor takes one watch, and to be told of requests that are not read would spin. */
+  #await(event: 'readable' | 'writable'): void {
+    this.#watch?.close();
+    this.#watch = watch(this.#fd, { [event]: true }, event === 'readable' ? this.#readable : this.#writable);
   }
 
   /** Serves what there is, within the bound of the turn. Never throws: koffi would end the watch without a word. */
@@ -129,6 +144,7 @@ export class DeviceTransport implements Transport {
       const buffers = slot.buffers as DeviceBuffers;
       const n = read(this.#fd, buffers.requestAddress, buffers.requestSize);
       if (n > 0) {
+        this.#held++;
         if (spins > 0) {
           spins = 0;
           this.#budget = SPIN;
@@ -136,8 +152,8 @@ export class DeviceTransport implements Transport {
         this.#turn++;
         // What a read gives is a whole message; one that says otherwise is not from a kernel.
         if (n < HEAD || buffers.words[0] !== n) {
-          this.#free.push(slot);
-          if (n >= HEAD) this.#refuse(buffers);
+          slot.end = n;
+          this.#refuse(slot);
           continue;
         }
         slot.end = n;
@@ -162,11 +178,12 @@ export class DeviceTransport implements Transport {
     }
   }
 
-  /** A message whose length is not what it says: EIO, as for every malformed one. */
-  #refuse(buffers: DeviceBuffers): void {
-    this.#session.warn(`a message of ${buffers.words[0]} bytes came with another length`);
-    this.#head(buffers, -EIO.errno);
-    write(this.#fd, buffers.replyAddress, REPLY_HEAD);
+  /** A message whose length is not what it says: EIO, as for every malformed one; without a whole header there is nobody to tell. */
+  #refuse(slot: Slot): void {
+    if (!this.#warned) this.#session.warn(`a message that says ${slot.request.len} bytes came with ${slot.end}`);
+    this.#warned = true;
+    if (slot.end >= HEAD && !answersNothing(slot.request.opcode)) this.answer(slot, -EIO.errno);
+    this.release(slot);
   }
 
   #slot(): Slot {
@@ -198,33 +215,38 @@ export class DeviceTransport implements Transport {
 
   #unwritten(slot: Slot, answer: number, length: number, n: number): void {
     if (n === -EAGAIN.errno) {
-      this.#unsent.push({ slot, length, release: false });
-      this.#writable ??= watch(this.#fd, { writable: true }, () => this.#flush());
+      if (this.#unsent.push({ slot, answer, release: false }) === 1) this.#await('writable');
       return;
     }
     // ENOENT: the kernel knows no such request any more. Others mean that we sent what it can't use.
-    if (n === -ENOENT.errno || isEnd(n)) this.#session.refused(slot, answer);
-    else {
+    if (n !== -ENOENT.errno && !isEnd(n))
       this.#session.warn(
         `the kernel refused a reply of ${length} bytes: ${new SystemError(n < 0 ? -n : EMSGSIZE.errno, 'write').message}`,
       );
-      this.#session.refused(slot, answer);
-    }
+    this.#session.refused(slot, answer);
   }
 
-  /** Sends what a full socket did not take. */
-  #flush(): void {
-    while (this.#unsent.length > 0) {
-      const { slot, length, release } = this.#unsent[0]!;
-      if (!this.#closed && write(this.#fd, (slot.buffers as DeviceBuffers).replyAddress, length) === -EAGAIN.errno)
-        return;
-      this.#unsent.shift();
-      if (release) this.release(slot);
+  /** Sends what a full socket did not take. Never throws, like every watch. */
+  readonly #writable = (): void => {
+    try {
+      while (this.#unsent.length > 0) {
+        const { slot, answer, release } = this.#unsent[0]!;
+        const buffers = slot.buffers as DeviceBuffers;
+        const length = this.#head(buffers, answer);
+        const n = write(this.#fd, buffers.replyAddress, length);
+        if (n === -EAGAIN.errno) return;
+        this.#unsent.shift();
+        if (n !== length) this.#unwritten(slot, answer, length, n);
+        if (release) this.release(slot);
+        if (this.#closed) return;
+      }
+      this.#await('readable');
+      this.#turn = 0;
+      this.#drain();
+    } catch (error) {
+      this.#session.end({ reason: 'failed', error });
     }
-    this.#writable?.close();
-    this.#writable = undefined;
-    this.resume();
-  }
+  };
 
   release(slot: Slot): void {
     const unsent = this.#unsent.length > 0 ? this.#unsent.find((each) => each.slot === slot) : undefined;
@@ -232,18 +254,27 @@ export class DeviceTransport implements Transport {
       unsent.release = true;
       return;
     }
+    this.#held--;
     slot.request.reset();
     const buffers = slot.buffers as DeviceBuffers;
-    if (buffers.small) this.#small.push(buffers);
-    else if (buffers.requestSize === this.#sizes.request) {
-      if (this.#free.length >= WARM) buffers.memory.clear();
-      this.#free.push(slot);
+    if (!this.#closed) {
+      if (buffers.small && this.#small.length < SMALL_KEPT) {
+        this.#small.push(buffers);
+        return;
+      }
+      if (buffers.requestSize === this.#sizes.request) {
+        if (this.#free.length >= WARM) buffers.memory.clear();
+        this.#free.push(slot);
+        return;
+      }
     }
-    // Buffers of before INIT are dropped.
+    // Buffers of before INIT, small ones beyond need, and all of them after the end: unmapped when nobody sees them any more.
+    buffers.memory.clear();
   }
 
   park(slot: Slot, whole: boolean): void {
-    if (whole || slot.end > SMALL) return;
+    // A few may keep theirs: most promises are settled in a moment, and a move costs 0.4 us.
+    if (whole || slot.end > SMALL || this.#held <= WARM) return;
     const large = slot.buffers as DeviceBuffers;
     const small = this.#small.pop() ?? new DeviceBuffers(SMALL, SMALL, true);
     large.bytes.copy(small.bytes, 0, 0, slot.end);
@@ -269,24 +300,31 @@ export class DeviceTransport implements Transport {
     if (this.#closed) return;
     this.#closed = true;
     this.#watch?.close();
-    this.#flush();
-    close(this.#fd);
-    // Views that a handler kept are not unmapped under it: memory goes when the last of them does.
-    for (const { memory } of [
-      ...this.#free.map((slot) => slot.buffers as DeviceBuffers),
-      ...this.#large,
-      ...this.#small,
-    ])
-      memory.clear();
+    try {
+      close(this.#fd);
+    } catch {
+      // Closed by somebody else already, which is perhaps why we are here.
+    }
+    for (const { slot, answer, release } of this.#unsent.splice(0)) {
+      this.#session.refused(slot, answer);
+      if (release) this.release(slot);
+    }
+    // Not unmapped under a handler that kept a view: that happens when the last view of each is gone.
+    const free = this.#free.map(({ buffers }) => buffers as DeviceBuffers);
+    for (const { memory } of [...free, ...this.#large, ...this.#small]) memory.clear();
+    this.#free = [];
+    this.#large = [];
+    this.#small = [];
   }
 }
 
 const isEnd = (n: number): boolean =>
-  n === -ENODEV.errno || n === -ECONNABORTED.errno || n === -ENOTCONN.errno || n === -EPIPE.errno;
+  [ENODEV, ECONNABORTED, ECONNRESET, ENOTCONN, EPIPE].some(({ errno }) => n === -errno);
 
 /** How the connection ended, from what read gave: 0 is the end of a socket. */
 function endOf(n: number): End {
   if (n === 0 || n === -ENODEV.errno) return { reason: 'unmounted' };
-  if (n === -ECONNABORTED.errno || n === -ENOTCONN.errno) return { reason: 'aborted' };
+  // ECONNRESET: the other end of a socket was closed before it had read all that we sent.
+  if (n === -ECONNABORTED.errno || n === -ENOTCONN.errno || n === -ECONNRESET.errno) return { reason: 'aborted' };
   return { reason: 'failed', error: new SystemError(-n, 'read') };
 }

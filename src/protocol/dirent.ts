@@ -6,7 +6,7 @@
  */
 import { fuse_dirent, fuse_entry_out } from '../abi/fuse.ts';
 import { FUSE_NAME_OFFSET, FUSE_NAME_OFFSET_DIRENTPLUS } from '../abi/fuse-constants.ts';
-import { encodeName } from './names.ts';
+import { decodeName, encodeName } from './names.ts';
 import type { Result } from './operations.ts';
 import type { Slot } from './slot.ts';
 
@@ -35,10 +35,11 @@ export class DirectoryReply {
     this.#encode = encode;
   }
 
-  /** The bytes added; none are left afterwards, whatever becomes of the request. @internal */
+  /** The bytes added; none are left afterwards, and none can be added: a handler may still hold this. @internal */
   take(): number {
     const { length } = this;
     this.length = 0;
+    this.#limit = 0;
     return length;
   }
 
@@ -64,10 +65,6 @@ export class DirectoryReply {
     if (next > this.#limit) return false;
     const { body, out, outAt } = this.#slot;
     const at = outAt + this.length;
-    if (this.#plus) {
-      if (lookup !== undefined && !isDot(name)) this.#encode(out, at, lookup(entry));
-      else body.fill(0, this.length, this.length + fuse_entry_out.size); // nodeid 0: no inode given, none counted
-    }
     const dirent = at + head - FUSE_NAME_OFFSET;
     const { ino, off, type } = entry;
     out.setBigUint64(dirent + fuse_dirent.offset.ino, ino, true);
@@ -75,8 +72,18 @@ export class DirectoryReply {
     out.setUint32(dirent + fuse_dirent.offset.namelen, name.length, true);
     out.setUint32(dirent + fuse_dirent.offset.type, type, true);
     let put = this.length + head;
-    for (let i = 0; i < name.length; i++) body[put++] = name[i]!;
+    for (let i = 0; i < name.length; i++) {
+      const byte = name[i]!;
+      if (byte === SLASH || byte === 0) throw unusable(name); // the kernel would fail the whole listing with EIO
+      body[put++] = byte;
+    }
+    if (name.length === 0) throw unusable(name);
     while (put < next) body[put++] = 0;
+    if (this.#plus) {
+      // Last, when nothing else can fail: a lookup is counted.
+      if (lookup !== undefined && !isDot(name)) this.#encode(out, at, lookup(entry));
+      else body.fill(0, this.length, this.length + fuse_entry_out.size); // nodeid 0: no inode given, none counted
+    }
     this.length = next;
     return true;
   }
@@ -84,6 +91,10 @@ export class DirectoryReply {
 
 /** Puts what a lookup answered at `at`, with the session's defaults. */
 export type EncodeEntry = (out: DataView, at: number, entry: Result<'LOOKUP'>) => void;
+
+const SLASH = 0x2f;
+const unusable = (name: Uint8Array) =>
+  new RangeError(`a directory entry can't be called ${JSON.stringify(decodeName(Buffer.from(name), 0, name.length))}`);
 
 const DOT = 0x2e;
 const isDot = (name: Uint8Array): boolean =>

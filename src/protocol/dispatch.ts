@@ -3,9 +3,10 @@
  * is the reply, what it throws is the error, and serve() has one exit.
  *
  * Each operation is compiled from its line of the table into one function that decodes, calls and
- * encodes: 113 to 300 ns a request, where a generic loop over the table takes 259 to 611 (test/protocol/
- * reference.ts is that loop, and a test holds the two to the same answers). A plain value is answered
- * without a promise on the way: an await costs 12 to 16 % of a mount's throughput.
+ * encodes: 113 to 300 ns a request, where a generic loop over the table takes 259 to 611 when it is written
+ * for speed, and ten times as long when it is written to be read. test/protocol/reference.ts is the latter, and a
+ * test holds the two to the same answers. A plain value is answered without a promise on the way: an await
+ * costs 12 to 16 % of a mount's throughput.
  */
 import { EFBIG, EIO, ENOSYS, ENXIO, ERANGE } from '../abi/errno.ts';
 import { fuse_entry_out, fuse_getxattr_out } from '../abi/fuse.ts';
@@ -123,6 +124,7 @@ function compile(name: string, row: Operation): Step {
       copy,
       put,
       sized,
+      excess,
       entries,
       finish,
     },
@@ -212,12 +214,23 @@ function encodeSource(row: Operation): string {
   if (row.reply === 'bytes') return `return put(s,r,s.view.getUint32(s.opAt+${row.in!.offset.size},true));`;
   if (row.reply) return 'return s.entries.take();';
   if (out === 'bytes') return 'return copy(typeof r==="string"?encodeName(r):r,s.body,0);';
-  const struct = `const v=s.out,o=s.outAt,d=c.defaults;${out.write(0, 'r', fillIn(out))};`;
+  const struct = `${limitSource(row)}const v=s.out,o=s.outAt,d=c.defaults;${out.write(0, 'r', fillIn(out))};`;
   if (!row.tail) return `${struct}return ${out.size};`;
-  return `${struct}return ${out.size}+(r.${row.tail}===undefined?0:copy(r.${row.tail},s.body,${out.size}));`;
+  // The tail first: in a ring it may be the request's own data, which lies where the struct goes.
+  return `const t=r.${row.tail}===undefined?0:copy(r.${row.tail},s.body,${out.size});${struct}return ${out.size}+t;`;
 }
 
+const limitSource = (row: Operation): string =>
+  Object.entries(row.limit ?? {})
+    .map(([member, asked]) => {
+      const most = row.in!.fields[asked]!.read!(row.in!.offset[asked]!);
+      return `{const v=s.view,o=s.opAt,most=${most};if(!(r.${member}>=0&&r.${member}<=most))throw excess(r.${member},most);}`;
+    })
+    .join('');
+
 // What generated code calls.
+
+const excess = (given: unknown, most: number) => new RangeError(`${given} where ${most} were asked for`);
 
 function findNul(bytes: Buffer, at: number, end: number): number {
   for (let i = at; i < end; i++) if (bytes[i] === 0) return i;
@@ -231,6 +244,7 @@ function decodeList(of: AnyStruct, bytes: Buffer, at: number, end: number, count
 }
 
 function copy(bytes: Uint8Array, body: Buffer, at: number): number {
+  if (!ArrayBuffer.isView(bytes)) throw new TypeError(`${typeof bytes} where bytes are due`); // set() would take it as zeros
   if (bytes.length > body.length - at)
     throw new RangeError(`a reply of ${bytes.length} bytes where ${body.length - at} fit`);
   body.set(bytes, at);
@@ -240,7 +254,7 @@ function copy(bytes: Uint8Array, body: Buffer, at: number): number {
 /** A handler's bytes, or how many it has put into the reply itself; at most `limit`. */
 function put(slot: Slot, result: Uint8Array | number, limit: number): number {
   const length = typeof result === 'number' ? result : result.length;
-  if (!(length >= 0 && length <= limit && length <= slot.body.length))
+  if (!(length >>> 0 === length && length <= limit && length <= slot.body.length))
     throw new RangeError(`${length} bytes for a request of ${limit}`);
   return typeof result === 'number' ? result : copy(result, slot.body, 0);
 }
@@ -250,6 +264,7 @@ function sized(slot: Slot, result: Uint8Array | number): number {
   const size = slot.view.getUint32(slot.opAt, true);
   const length = typeof result === 'number' ? result : result.length;
   if (size === 0) {
+    if (length >>> 0 !== length) throw new RangeError(`${length} is no size`);
     fuse_getxattr_out.encode(slot.out, slot.outAt, { size: length });
     return fuse_getxattr_out.size;
   }

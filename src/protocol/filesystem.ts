@@ -62,7 +62,7 @@ export interface Filesystem {
    * value, not a promise: the kernel waits for the INIT reply.
    */
   init?(connection: Connection): void;
-  /** Called once, at the session's end, however it ended. Lookups that were never forgotten end here. */
+  /** Called once, at the session's end, however it ended, if kernel and session had agreed. Lookups that were never forgotten end here. */
   destroy?(): Answerable<void>;
 
   /** Finds `name` in the directory `request.nodeid`. Counts a lookup; nodeid 0 says "absent, and remember that" for `entry_valid`. ENOENT. */

@@ -20,7 +20,8 @@ import type { Filesystem, Promised } from './filesystem.ts';
 /** What each promise of a filesystem means: what it takes over, or what the kernel then does. */
 export const PROMISES: Readonly<Record<Promised, string>> = {
   ATOMIC_O_TRUNC: 'open honours O_TRUNC; no SETATTR of the size comes before it',
-  POSIX_LOCKS: 'getlk and setlk serve fcntl locks; otherwise the kernel keeps them for this mount alone',
+  POSIX_LOCKS:
+    'getlk and setlk serve fcntl locks, flush ends those of its owner; otherwise the kernel keeps them for this mount alone',
   FLOCK_LOCKS: 'setlk serves flock(2), release unlocks with RELEASE_FLOCK_UNLOCK',
   EXPORT_SUPPORT: 'lookup answers "." and "..", so that file handles (NFS) work after a node was forgotten',
   NO_EXPORT_SUPPORT: 'file handles of this filesystem can never be opened again',
@@ -145,6 +146,8 @@ function* conflicts(wanted: ReadonlySet<InitFlag>, options: ConnectionOptions): 
     const fits = value === undefined || (Number.isInteger(value) && value >= least && value <= most);
     yield [!fits, `${name} is ${value}: a whole number from ${least} to ${most} is needed`];
   }
+  const { timeGran = 1 } = options;
+  yield [!Number.isInteger(Math.log10(timeGran)), `timeGran is ${timeGran}: a power of ten is needed`];
   const { congestionThreshold: congestion, maxBackground: background } = options;
   yield [
     congestion !== undefined && congestion > (background ?? BACKGROUND),
@@ -187,6 +190,8 @@ export function negotiate(init: fuse_init_in, filesystem: Filesystem, options: C
   const offered = new Set(flagsIn(offeredBits));
   const agreed = new Set([...wanted].filter((flag) => offered.has(flag)));
   if (!agreed.has('DO_READDIRPLUS')) agreed.delete('READDIRPLUS_AUTO');
+  // POSIX_ACL would have brought the default_permissions that this needs, and was not offered.
+  if (options.defaultPermissions !== true && !agreed.has('POSIX_ACL')) agreed.delete('ALLOW_IDMAP');
 
   const bits = bitsOf(agreed);
   const background = options.maxBackground ?? BACKGROUND;

@@ -2,12 +2,13 @@
  * Messages that the server begins: "this inode has changed", "this name is gone". Nine of them, each a
  * method that settles with the kernel's answer.
  *
- * They are written by a thread of their own. INVAL_INODE, INVAL_ENTRY, DELETE, STORE and PRUNE wait in the
- * kernel for the lock of a directory or a page, which any unanswered request may hold, even one that
- * nobody has read: written by the thread that answers requests, such a write would wait for itself. One at
- * a time, in the order of the calls, so that whoever ends the session knows which were written.
+ * They are written by a thread of their own. INVAL_INODE, INVAL_ENTRY, DELETE and STORE wait in the kernel
+ * for the lock of a directory or a page, which any unanswered request may hold, even one that nobody has
+ * read: written by the thread that answers requests, such a write would wait for itself. One at a time, in
+ * the order of the calls, so that whoever ends the session knows which were written.
  *
  * A handler may send one but must not wait for it: its own request may be what the notification waits for.
+ * So whoever only sends need not catch either: a refusal that nobody looks at is no unhandled rejection.
  * @see fs/fuse/dev.c: fuse_notify
  */
 import type { Worker } from 'node:worker_threads';
@@ -15,6 +16,7 @@ import { EINVAL, ENOTCONN, SystemError } from '../abi/errno.ts';
 import * as f from '../abi/fuse.ts';
 import * as c from '../abi/fuse-constants.ts';
 import type { AnyStruct } from '../abi/struct.ts';
+import { close } from '../abi/syscall.ts';
 import { startWorker } from '../abi/worker.ts';
 import { encodeName } from './names.ts';
 import type { Tracer } from './trace.ts';
@@ -76,6 +78,9 @@ export class Notifications {
   readonly #retrieves = new Map<bigint, Retrieving>();
   #nextRetrieve = FIRST_RETRIEVE;
   #worker: Worker | undefined;
+  #gone: Promise<void> = Promise.resolve();
+  /** The writing thread's id, which it puts here before it writes. */
+  readonly #tid = new Int32Array(new SharedArrayBuffer(4));
   #writing: Waiting | undefined;
   #closed = false;
   #resentUntil = 0;
@@ -128,7 +133,7 @@ export class Notifications {
     }
     return data;
   }
-  /** Asks for every unanswered request once more: each comes with bit 63 of `unique` set, and only that one is to be answered. */
+  /** Asks (7.40 and later) for every unanswered request once more: each comes with bit 63 of `unique` set, and only that one is to be answered. */
   resend(): Promise<void> {
     this.#resentUntil = Number.POSITIVE_INFINITY;
     const over = () => {
@@ -138,16 +143,17 @@ export class Notifications {
     sent.then(over, over);
     return sent;
   }
-  /** Every name that the kernel has cached is to be looked up again. */
+  /** Every name that the kernel (7.44 and later) has cached is to be looked up again. */
   inc_epoch(): Promise<void> {
     return this.#send('INC_EPOCH', {});
   }
-  /** The kernel is to forget these nodes where nobody uses them. */
+  /** The kernel (7.45 and later) is to forget these nodes where nobody uses them. EINVAL for none. */
   prune(nodeids: readonly number[]): Promise<void> {
-    if (nodeids.length === 0) return Promise.reject(EINVAL);
     const tail = Buffer.alloc(nodeids.length * 8);
     for (const [i, nodeid] of nodeids.entries()) tail.writeBigUInt64LE(BigInt(nodeid), i * 8);
-    return this.#send('PRUNE', { count: nodeids.length }, tail);
+    return nodeids.length === 0
+      ? optional(Promise.reject(EINVAL))
+      : this.#send('PRUNE', { count: nodeids.length }, tail);
   }
 
   /** Whether requests that were sent again may still be on their way. @internal */
@@ -171,12 +177,30 @@ export class Notifications {
     for (const waiting of refused) waiting.reject(ENOTCONN);
     for (const retrieving of this.#retrieves.values()) retrieving.reject(ENOTCONN);
     this.#retrieves.clear();
-    this.#worker?.postMessage(undefined); // it closes its descriptor and ends
+    this.#worker?.postMessage(undefined); // it ends
+  }
+  /** The id of the thread that writes: what comes of a notification (NOTIFY_REPLY, a WRITE of dirty pages) is sent in its name. @internal */
+  get writer(): number {
+    return this.#tid[0]!;
+  }
+  /** Whether one is being written: the kernel may hold the writing thread up. @internal */
+  get writing(): boolean {
+    return this.#writing !== undefined;
+  }
+  /** Resolves when the writing thread is gone and its descriptor closed. Held up in a write it goes only when the kernel's connection does. @internal */
+  get gone(): Promise<void> {
+    return this.#gone;
   }
 
   #send(name: NotificationName, values: object, tail?: Uint8Array): Promise<void> {
-    if (this.#closed) return Promise.reject(ENOTCONN);
+    return optional(this.#enqueue(name, values, tail));
+  }
+
+  /** Queued when this returns; what can't be encoded or written at all rejects. */
+  async #enqueue(name: NotificationName, values: object, tail?: Uint8Array): Promise<void> {
+    if (this.#closed) throw ENOTCONN;
     const message = encodeNotification(name, values, tail);
+    this.#worker ??= this.#start();
     return new Promise((resolve, reject) => {
       this.#queue.push({ message, name, resolve, reject });
       this.#next();
@@ -186,14 +210,26 @@ export class Notifications {
   #next(): void {
     if (this.#writing !== undefined) return;
     this.#writing = this.#queue.shift();
-    if (this.#writing === undefined) return;
-    this.#worker ??= this.#start();
-    this.#worker.postMessage(this.#writing.message);
+    if (this.#writing !== undefined) this.#worker!.postMessage(this.#writing.message);
   }
 
   #start(): Worker {
-    const worker = startWorker(import.meta.url, './notify-thread', { workerData: { fd: this.#duplicate() } });
+    const fd = this.#duplicate();
+    let worker: Worker;
+    try {
+      worker = startWorker(import.meta.url, './notify-thread', { workerData: { fd, tid: this.#tid } });
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
     worker.unref();
+    // Closed here, when nobody can be writing to it any more, however the thread ended.
+    this.#gone = new Promise((resolve) =>
+      worker.once('exit', () => {
+        close(fd);
+        resolve();
+      }),
+    );
     worker.on('message', (errno: number) => this.#written(errno));
     worker.on('error', (error) => {
       this.#writing?.reject(error);
@@ -213,4 +249,9 @@ export class Notifications {
   }
 }
 
+/** A promise that nobody needs to look at. */
+const optional = <T>(promise: Promise<T>): Promise<T> => {
+  promise.catch(() => {});
+  return promise;
+};
 const withNul = (bytes: Uint8Array): Buffer => Buffer.concat([bytes, Buffer.of(0)]);

@@ -54,6 +54,8 @@ export interface Operation {
   readonly out?: AnyStruct | 'bytes' | 'no reply';
   /** Raw bytes that follow the struct of `out`, from this member of the result. */
   readonly tail?: string;
+  /** Result members that may not be more than a member of the request: the kernel would make EIO of it, and tell nobody. */
+  readonly limit?: Readonly<Record<string, string>>;
   /** The xattr rule: `size` 0 asks for the size alone, and more bytes than `size` are ERANGE. */
   readonly sized?: true;
   /** The method that serves it, where that is not the opcode in lower case. */
@@ -120,6 +122,7 @@ export const operations = {
     data: 'data',
     length: 'size',
     out: f.fuse_write_out,
+    limit: { size: 'size' },
   },
   STATFS: { code: 17, out: f.fuse_kstatfs, absent: { bsize: 512, namelen: 255 } },
   RELEASE: { code: 18, in: f.fuse_release_in, absent: NOTHING },
@@ -193,6 +196,7 @@ export const operations = {
     past: { off_out: 'EFBIG', off_in: 0 },
     most: { len: 0xffff_f000 },
     out: f.fuse_copy_file_range_compat_out,
+    limit: { bytes_copied: 'len' },
   },
   SETUPMAPPING: { code: 48, in: f.fuse_setupmapping_in },
   REMOVEMAPPING: {
@@ -208,6 +212,7 @@ export const operations = {
     in: f.fuse_copy_file_range_in,
     past: { off_out: 'EFBIG', off_in: 0 },
     out: f.fuse_copy_file_range_out,
+    limit: { bytes_copied: 'len' },
     method: 'copy_file_range',
   },
   CUSE_INIT: { code: 4096, in: f.cuse_init_in, out: f.cuse_init_out, tail: 'info' },
@@ -270,6 +275,10 @@ export const DEFAULTS = {
   files: '0',
   ffree: '0',
   frsize: '0',
+  // fuse_statx's times, where those above are structs themselves: the 0 in place of one has no members either
+  btime: '0',
+  tv_sec: '0',
+  tv_nsec: '0',
   // fuse_statx alone
   attributes: '0n',
   attributes_mask: '0n',

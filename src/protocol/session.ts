@@ -7,7 +7,7 @@
  * is left. Errors come in three kinds: a filesystem's answer (an errno: sent), a bug (EIO, and reported
  * once), the connection's end (no error at all).
  */
-import { EINTR, EIO, ENOTCONN, EPROTO, Errno, ETIMEDOUT, errnoNamed } from '../abi/errno.ts';
+import { EINTR, EIO, ENOTCONN, EPROTO, Errno, ESTALE, ETIMEDOUT, errnoNamed } from '../abi/errno.ts';
 import {
   fuse_create_out,
   fuse_entry_out,
@@ -19,7 +19,7 @@ import {
 } from '../abi/fuse.ts';
 import { FUSE_UNIQUE_RESEND, type InitFlag } from '../abi/fuse-constants.ts';
 import { lookupsIn } from './dirent.ts';
-import { type Answer, type Server, type Steps, serve, stepsFor } from './dispatch.ts';
+import { type Answer, answersNothing, type Server, type Steps, serve, stepsFor } from './dispatch.ts';
 import type { Filesystem } from './filesystem.ts';
 import {
   type Agreement,
@@ -69,6 +69,9 @@ export interface InFlight {
 }
 /** A reply and the request it was for: a slot, or what is left of one. */
 type Carried = Pick<Slot, 'out' | 'outAt' | 'request'>;
+interface Kept extends Carried {
+  readonly answer: number;
+}
 interface Pending extends InFlight {
   unique: bigint;
   readonly slot: Slot;
@@ -86,6 +89,10 @@ const EARLY = 128;
 const EARLY_KEPT = 10_000;
 /** How long a refused reply is kept for its request to come again, in ms. */
 const KEPT = 5_000;
+/** What setTimeout takes; longer, it fires at once. */
+const LONGEST = 0x7fff_ffff;
+/** The highest errno that the kernel takes in a reply. @see fs/fuse/dev.c: fuse_dev_do_write */
+const MAX_ERRNO = 511;
 
 export class Session implements Server {
   readonly filesystem: Filesystem;
@@ -106,12 +113,16 @@ export class Session implements Server {
   #io: Transport | undefined;
   #tracer: Tracer | undefined;
   readonly #inflight = new Map<bigint, Pending>();
-  readonly #early = new Set<bigint>();
-  readonly #kept = new Map<bigint, Carried>();
+  /** INTERRUPTs whose request has not come, and when they came: the oldest first. */
+  readonly #early = new Map<bigint, number>();
+  #earlyTimer: NodeJS.Timeout | undefined;
+  readonly #kept = new Map<bigint, Kept>();
   readonly #strangers = new Set<number>();
   #unknown = new Set<number>();
   #timer: NodeJS.Timeout | undefined;
   #over: End | undefined;
+  /** Whether the filesystem's init was called, so that destroy is due. */
+  #begun = false;
   #resolveReady!: (agreement: Agreement) => void;
   #rejectReady!: (error: unknown) => void;
   #resolveClosed!: (end: End) => void;
@@ -154,7 +165,8 @@ export class Session implements Server {
 
   /** Requests not answered yet, oldest first. */
   get inflight(): readonly InFlight[] {
-    return [...this.#inflight.values()];
+    // A request that came again stands last in the map.
+    return [...this.#inflight.values()].sort((a, b) => a.since - b.since);
   }
   /** Whether a handler is waiting for something: a transport that spins then burns what the handler needs. */
   get waiting(): boolean {
@@ -173,6 +185,9 @@ export class Session implements Server {
     if (this.onCaller !== undefined) this.#caller(view.getUint32(32, true));
     if (view.getUint32(12, true) >= 0x8000_0000 && this.#joined(slot)) return;
     if (this.#early.size > 0 && this.#early.delete(slot.request.unique)) slot.request.abort(EINTR);
+    // No node of ours: nodeids are numbers. Said here, so that no handler meets it.
+    if (view.getUint32(20, true) > 0x1f_ffff)
+      return this.#settle(slot, answersNothing(slot.request.opcode) ? undefined : -ESTALE.errno);
     const answer = serve(this, slot);
     if (typeof answer === 'object') this.#wait(slot, answer);
     else this.#settle(slot, answer);
@@ -191,44 +206,56 @@ export class Session implements Server {
     const [operation, row] = byCode.get(request.opcode)!;
     const { unique, nodeid, pid } = request;
     const pending: Pending = { operation, unique, nodeid, pid, since: performance.now(), slot, over: false };
+    const other = this.#inflight.get(unique);
+    if (other !== undefined) this.#answer(other, EIO); // no kernel gives an id out twice
     this.#inflight.set(unique, pending);
     this.#io!.park(slot, row.data !== undefined || row.reply !== undefined);
-    if (this.options.handlerTimeout !== undefined) this.#limit();
+    if (this.#over !== undefined)
+      this.#end(pending, ENOTCONN); // by the handler itself
+    else if (this.options.handlerTimeout !== undefined) this.#limit();
     answer.then((value) => this.#late(pending, value));
   }
 
   #late(pending: Pending, answer: Answer): void {
     const { slot } = pending;
-    if (!pending.over) {
-      this.#inflight.delete(pending.unique);
-      this.#settle(slot, answer);
-    } else {
-      if (answer !== undefined && answer >= 0) this.#takeBack(slot, answer);
-      this.#io!.release(slot);
+    try {
+      if (!pending.over) {
+        this.#inflight.delete(pending.unique);
+        this.#settle(slot, answer);
+      } else {
+        if (answer !== undefined && answer >= 0) this.#takeBack(slot, answer);
+        this.#io!.release(slot);
+      }
+      this.#io!.resume();
+    } catch (error) {
+      this.end({ reason: 'failed', error }); // as for a request that is answered at once: never a rejection that nobody handles
     }
-    this.#io!.resume();
   }
 
   /** Sees to the time limit of the oldest request in flight. */
   #limit(): void {
-    const oldest = this.#inflight.values().next().value;
-    if (oldest === undefined || this.#timer !== undefined) return;
-    const left = this.options.handlerTimeout! * 1000 - (performance.now() - oldest.since);
-    this.#timer = setTimeout(
-      () => {
-        this.#timer = undefined;
-        const due = performance.now() - this.options.handlerTimeout! * 1000;
-        for (const pending of [...this.#inflight.values()]) {
-          if (pending.since > due) continue;
-          this.#end(pending, ETIMEDOUT);
-          this.#tracer?.reply(pending.slot, -ETIMEDOUT.errno);
-          this.#io!.answer(pending.slot, -ETIMEDOUT.errno);
-        }
-        this.#limit();
-      },
-      Math.max(0, Math.ceil(left)),
-    );
+    if (this.#timer !== undefined || this.#inflight.size === 0) return;
+    const limit = this.options.handlerTimeout! * 1000;
+    const left = limit - (performance.now() - this.inflight[0]!.since);
+    const timedOut = () => {
+      this.#timer = undefined;
+      const due = performance.now() - limit;
+      for (const pending of [...this.#inflight.values()]) {
+        // A signal's listener may have ended the session, or more.
+        if (pending.since > due || pending.over) continue;
+        this.#answer(pending, ETIMEDOUT);
+      }
+      this.#limit();
+    };
+    this.#timer = setTimeout(timedOut, Math.min(LONGEST, Math.max(0, Math.ceil(left))));
     this.#timer.unref();
+  }
+
+  /** Answers a request in place of its handler. */
+  #answer(pending: Pending, error: Errno): void {
+    this.#end(pending, error);
+    this.#tracer?.reply(pending.slot, -error.errno);
+    this.#io!.answer(pending.slot, -error.errno);
   }
 
   /** The request is over for its caller; its handler may still run, and holds the slot's buffers until it is done. */
@@ -241,11 +268,13 @@ export class Session implements Server {
   // Session operations.
 
   #init(init: fuse_init_in): fuse_init_out {
-    if (this.agreement !== undefined) throw EIO;
+    if (this.#begun) throw EIO;
     if (isLaterMajor(init)) return OUR_VERSION;
     try {
       const agreement = negotiate(init, this.filesystem, this.options);
-      this.filesystem.init?.({ ...agreement, notify: this.notify });
+      this.#begun = true;
+      const done: unknown = this.filesystem.init?.({ ...agreement, notify: this.notify });
+      if (done instanceof Promise) done.catch((error) => this.#report(error, 'INIT'));
       this.agreement = agreement;
       this.steps = stepsFor(agreement.agreed.has('SETXATTR_EXT'));
       this.#io!.resize(bufferSizes(agreement.reply));
@@ -259,17 +288,48 @@ export class Session implements Server {
     }
   }
 
+  /** Never throws: the lookups beside this one are to be taken back too. */
   #forget(request: Request, one: fuse_forget_one): void {
-    this.filesystem.forget?.(request, one);
+    this.#unanswered('FORGET', request, () => this.filesystem.forget?.(request, one));
   }
 
-  /** INTERRUPT may come before its request, during it, or after its answer. */
+  /** Calls a method whose result goes nowhere: an errno means nothing there, and a bug is reported. */
+  #unanswered(operation: OperationName, request: Request, call: () => unknown): void {
+    const failed = (error: unknown) => void this.#errnoOf(error, operation, request);
+    try {
+      const done = call();
+      if (done instanceof Promise) done.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  /** INTERRUPT may come before its request, during it, or after its answer; with the request's old id or with its new one. */
   #interrupt(unique: bigint): void {
-    const pending = this.#inflight.get(unique) ?? this.#inflight.get(unique | FUSE_UNIQUE_RESEND);
+    const pending = this.#running(unique);
     if (pending !== undefined) return pending.slot.request.abort(EINTR);
-    this.#early.add(unique);
-    if (this.#early.size > EARLY) this.#early.delete(this.#early.values().next().value!);
-    setTimeout(() => this.#early.delete(unique), EARLY_KEPT).unref();
+    this.#early.delete(unique);
+    this.#early.set(unique, performance.now());
+    if (this.#early.size > EARLY) this.#early.delete(this.#early.keys().next().value!);
+    this.#earlyTimer ??= setTimeout(() => this.#outdated(), EARLY_KEPT).unref();
+  }
+
+  /** Drops the INTERRUPTs whose request does not come any more: most came after its answer. */
+  #outdated(): void {
+    this.#earlyTimer = undefined;
+    const now = performance.now();
+    for (const [unique, since] of this.#early) {
+      if (now - since < EARLY_KEPT) {
+        this.#earlyTimer = setTimeout(() => this.#outdated(), Math.ceil(since + EARLY_KEPT - now)).unref();
+        return;
+      }
+      this.#early.delete(unique);
+    }
+  }
+
+  /** The request with that id, whether it came once or again. */
+  #running(unique: bigint): Pending | undefined {
+    return this.#inflight.get(unique) ?? this.#inflight.get(unique ^ FUSE_UNIQUE_RESEND);
   }
 
   /**
@@ -277,74 +337,74 @@ export class Session implements Server {
    * still runs, or its answer was refused and is sent now.
    */
   #joined(slot: Slot): boolean {
-    const { unique } = slot.request;
-    const first = unique & ~FUSE_UNIQUE_RESEND;
-    const pending = this.#inflight.get(first);
-    if (pending !== undefined) {
+    const { unique, opcode } = slot.request;
+    const pending = this.#running(unique);
+    if (pending !== undefined && pending.slot.request.opcode === opcode) {
       // Only the new unique is answered from now on. The transport takes it from the request's header.
       pending.slot.view.setBigUint64(8, unique, true);
-      this.#inflight.delete(first);
+      this.#inflight.delete(pending.unique);
       pending.unique = unique;
       this.#inflight.set(unique, pending);
       this.#io!.release(slot);
       return true;
     }
+    const first = unique & ~FUSE_UNIQUE_RESEND;
     const kept = this.#kept.get(first);
-    if (kept === undefined || kept.out.byteLength > slot.body.length) return false;
+    if (kept === undefined || kept.request.opcode !== opcode) return false;
     this.#kept.delete(first);
     slot.body.set(new Uint8Array(kept.out.buffer));
-    this.#settle(slot, kept.out.byteLength);
+    this.#settle(slot, kept.answer);
     return true;
   }
 
   /** The kernel knows no such request (any more), so it did not get the lookup or the handle in the reply. Called by the transport. */
   refused(slot: Slot, answer: number): void {
-    if (answer < 0) return;
-    // The request may be on its way again: RESEND gives it a new id, and the old one is refused.
+    // The request may be on its way again: RESEND gives it a new id, and the old one is refused. An error is
+    // kept too: the handler that failed must not be started a second time.
     if (!this.notify.resent || this.#over !== undefined) return this.#takeBack(slot, answer);
     const { unique, view } = slot.request;
     const header = new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + fuse_in_header.size));
-    const body = new Uint8Array(slot.body.subarray(0, answer)).buffer;
-    this.#kept.set(unique, { request: new Request(header), out: new DataView(body), outAt: 0 });
-    setTimeout(() => this.#drop(unique), KEPT).unref();
+    const body = new Uint8Array(slot.body.subarray(0, Math.max(0, answer))).buffer;
+    const kept: Kept = { request: new Request(header), out: new DataView(body), outAt: 0, answer };
+    const first = unique & ~FUSE_UNIQUE_RESEND;
+    this.#kept.set(first, kept);
+    setTimeout(() => this.#drop(first, kept), KEPT).unref();
   }
 
   /** A refused reply whose request did not come again. */
-  #drop(unique: bigint): void {
-    const kept = this.#kept.get(unique);
-    if (kept === undefined) return;
-    this.#kept.delete(unique);
-    this.#takeBack(kept, kept.out.byteLength);
+  #drop(first: bigint, kept: Kept): void {
+    if (this.#kept.get(first) !== kept) return;
+    this.#kept.delete(first);
+    this.#takeBack(kept, kept.answer);
   }
 
-  /** Gives the filesystem back what a reply that nobody got would have given to the kernel. */
-  #takeBack({ out, outAt, request }: Carried, size: number): void {
+  /** Gives the filesystem back what a reply that nobody got would have given to the kernel. Never throws. */
+  #takeBack({ out, outAt, request }: Carried, answer: number): void {
+    if (answer < 0) return;
     const row = byCode.get(request.opcode)?.[1];
     const forget = (nodeid: number) => {
       if (nodeid !== 0) this.#forget(request, { nodeid, nlookup: 1 });
     };
-    try {
-      if (row?.out === fuse_entry_out) forget(fuse_entry_out.decode(out, outAt).nodeid);
-      else if (row?.out === fuse_create_out) {
-        const { entry, open } = fuse_create_out.decode(out, outAt);
-        this.#close('release', entry.nodeid, open.fh, request);
-        forget(entry.nodeid);
-      } else if (row?.out === fuse_open_out) {
-        const { fh } = fuse_open_out.decode(out, outAt);
-        this.#close(row === operations.OPEN ? 'release' : 'releasedir', request.nodeid, fh, request);
-      } else if (row === operations.READDIRPLUS)
-        for (const nodeid of lookupsIn(out, outAt, outAt + size)) forget(nodeid);
-    } catch (error) {
-      this.#report(error, 'RELEASE');
-    }
+    if (row?.out === fuse_entry_out) forget(fuse_entry_out.decode(out, outAt).nodeid);
+    else if (row?.out === fuse_create_out) {
+      const { entry, open } = fuse_create_out.decode(out, outAt);
+      this.#close('release', entry.nodeid, open.fh, request);
+      forget(entry.nodeid);
+    } else if (row?.out === fuse_open_out) {
+      const { fh } = fuse_open_out.decode(out, outAt);
+      this.#close(row === operations.OPEN ? 'release' : 'releasedir', request.nodeid, fh, request);
+    } else if (row === operations.READDIRPLUS)
+      for (const nodeid of lookupsIn(out, outAt, outAt + answer)) forget(nodeid);
   }
 
   #close(method: 'release' | 'releasedir', nodeid: number, fh: number, { view }: Request): void {
+    // A header of its own, on another node: an asynchronous method outlives the slot.
     const header = new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + fuse_in_header.size));
     const closing = new Request(header);
     header.setBigUint64(16, BigInt(nodeid), true);
-    const done = this.filesystem[method]?.(closing, { fh, flags: 0, release_flags: 0, lock_owner: 0n });
-    if (done instanceof Promise) done.catch((error) => this.#report(error, method.toUpperCase()));
+    const args = { fh, flags: 0, release_flags: 0, lock_owner: 0n };
+    const operation = method === 'release' ? 'RELEASE' : 'RELEASEDIR';
+    this.#unanswered(operation, closing, () => this.filesystem[method]?.(closing, args));
   }
 
   // What dispatch needs.
@@ -353,16 +413,19 @@ export class Session implements Server {
     return (this.filesystem.promises as readonly InitFlag[] | undefined)?.includes(flag) ?? false;
   }
 
-  failed(thrown: unknown, slot: Slot): number {
-    if (thrown instanceof Errno) return thrown.errno;
-    if (thrown !== null && typeof thrown === 'object') {
-      const { code, name } = thrown as { code?: unknown; name?: unknown };
-      const known = typeof code === 'string' ? errnoNamed(code) : undefined;
-      if (known !== undefined) return known.errno;
-      const { aborted } = slot.request;
-      if (name === 'AbortError' && aborted instanceof Errno) return aborted.errno;
+  failed(thrown: unknown, { request }: Slot): number {
+    return this.#errnoOf(thrown, operationName(request.opcode) ?? 'unknown', request);
+  }
+
+  /** What to answer for something thrown; reports what is no errno. Never throws, whatever that is. */
+  #errnoOf(thrown: unknown, operation: string, { aborted }: Request): number {
+    try {
+      const errno = knownErrno(thrown, aborted);
+      if (errno !== undefined) return errno;
+    } catch {
+      // a getter or a proxy that throws
     }
-    this.#report(thrown, operationName(slot.request.opcode) ?? 'unknown');
+    this.#report(thrown, operation);
     return EIO.errno;
   }
 
@@ -377,8 +440,8 @@ export class Session implements Server {
     try {
       if (onError) onError(error, operation);
       else console.error(`rawfuse: ${operation} failed with an error that is no errno:`, error);
-    } catch (worse) {
-      console.error('rawfuse: onError threw', worse, 'for', error);
+    } catch {
+      console.error(`rawfuse: ${operation} failed with an error that is no errno, and reporting it failed too`);
     }
   }
 
@@ -393,34 +456,53 @@ export class Session implements Server {
   }
 
   #caller(pid: number): void {
-    if (this.#strangers.has(pid)) return;
+    if (this.#strangers.has(pid) || pid === this.notify.writer) return;
     if (this.#strangers.size > 1000) this.#strangers.clear();
     this.#strangers.add(pid);
     this.onCaller!(pid);
   }
 
-  /** The connection is over. Called by the transport, or to fail from this side; a second call does nothing. */
+  /**
+   * The connection is over. Called by the transport, or to fail from this side; a second call does nothing.
+   * Handlers that still run are told by their signal, and what they come to afterwards is taken back. `destroy`
+   * is called if `init` was, or would have been.
+   */
   end(end: End): void {
     if (this.#over !== undefined) return;
     this.#over = end;
     clearTimeout(this.#timer);
+    clearTimeout(this.#earlyTimer);
+    this.notify.close(); // first: what follows runs code of the filesystem's, and the descriptor is about to go
     this.#io!.close();
     for (const pending of [...this.#inflight.values()]) this.#end(pending, ENOTCONN);
-    for (const unique of [...this.#kept.keys()]) this.#drop(unique);
-    this.notify.close();
+    for (const [first, kept] of [...this.#kept]) this.#drop(first, kept);
     this.#tracer?.ended(end);
     this.#rejectReady(end.error ?? new NegotiationError('the connection ended before INIT'));
     // Handlers that heed their signal settle first.
     setImmediate(async () => {
       try {
-        await this.filesystem.destroy?.();
+        if (this.#begun) await this.filesystem.destroy?.();
       } catch (error) {
-        this.#report(error, 'destroy');
+        this.#report(error, 'DESTROY');
       }
       this.#resolveClosed(end);
     });
   }
 }
+
+/** The errno that something thrown stands for, if any: one that the kernel takes. */
+function knownErrno(thrown: unknown, aborted: Error | undefined): number | undefined {
+  if (thrown instanceof Errno) return fitting(thrown);
+  if (thrown === null || typeof thrown !== 'object') return undefined;
+  const { code, name } = thrown as { code?: unknown; name?: unknown };
+  if (typeof code === 'string') {
+    const known = errnoNamed(code);
+    if (known !== undefined) return known.errno;
+  }
+  return name === 'AbortError' && aborted instanceof Errno ? fitting(aborted) : undefined;
+}
+const fitting = ({ errno }: Errno): number | undefined =>
+  Number.isInteger(errno) && errno > 0 && errno <= MAX_ERRNO ? errno : undefined;
 
 /** Before INIT no other request may come. */
 const beforeInit: Steps = stepsFor(true).map((step, code) =>

@@ -4,8 +4,14 @@
  * A session without an observer has no Tracer, and pays for one test a request.
  */
 import { errno } from '../abi/errno.ts';
-import { fuse_dirent, fuse_entry_out, fuse_out_header } from '../abi/fuse.ts';
-import { FUSE_NAME_OFFSET, FUSE_NAME_OFFSET_DIRENTPLUS, type InitFlag } from '../abi/fuse-constants.ts';
+import { fuse_dirent, fuse_entry_out, fuse_getxattr_out, fuse_out_header } from '../abi/fuse.ts';
+import {
+  FUSE_NAME_OFFSET,
+  FUSE_NAME_OFFSET_DIRENTPLUS,
+  FUSE_UNIQUE_RESEND,
+  type InitFlag,
+} from '../abi/fuse-constants.ts';
+import type { AnyStruct } from '../abi/struct.ts';
 import { decodeExtensions } from './extensions.ts';
 import type { Agreement } from './init.ts';
 import { decodeName } from './names.ts';
@@ -74,7 +80,11 @@ export class Tracer {
     const { view } = slot;
     const opcode = view.getUint32(4, true);
     const unique = view.getBigUint64(8, true);
-    this.#began.set(unique, performance.now());
+    // One that comes again began when it came first.
+    const first = unique & ~FUSE_UNIQUE_RESEND;
+    const began = this.#began.get(first) ?? performance.now();
+    this.#began.delete(first);
+    this.#began.set(unique, began);
     const operation = names.get(opcode) ?? String(opcode);
     const head = {
       nodeid: view.getBigUint64(16, true),
@@ -89,7 +99,7 @@ export class Tracer {
   reply(slot: Slot, answer: number): void {
     const { view } = slot;
     const unique = view.getBigUint64(8, true);
-    const began = this.#began.get(unique) ?? this.#began.get(unique & ~(1n << 63n)) ?? performance.now();
+    const began = this.#began.get(unique) ?? performance.now();
     this.#began.delete(unique);
     const operation = names.get(view.getUint32(4, true)) ?? String(view.getUint32(4, true));
     const about = {
@@ -139,8 +149,11 @@ export function decodeArgs(slot: Slot, row: Operation | undefined): Record<strin
     const fixed = row.in?.size ?? 0;
     let at = slot.tailAt + fixed * slot.structInBytes;
     const end = slot.end - view.getUint16(36, true) * 8;
-    if (end < at && row.shortest === undefined) return { malformed: true };
-    const args = { ...(row.in?.decode(view, opAt) as Record<string, unknown> | undefined) };
+    if (end < at) {
+      if (row.shortest === undefined) return { malformed: true };
+      bytes.fill(0, slot.end, at); // what an older kernel's form lacks, as dispatch has it
+    }
+    const args = row.in ? members(row.in, view, opAt) : {};
     for (const [member, [flags, bit]] of Object.entries(row.only ?? {}))
       if (((args[flags] as number) & bit) === 0) delete args[member];
     for (const name of row.names ?? []) {
@@ -154,7 +167,7 @@ export function decodeArgs(slot: Slot, row: Operation | undefined): Record<strin
       const { of, name, count } = row.list;
       const items = new DataView(bytes.buffer, bytes.byteOffset, end);
       args[name] = Array.from({ length: Math.min(args[count] as number, Math.floor((end - at) / of.size)) }, (_, i) =>
-        of.decode(items, at + i * of.size),
+        members(of, items, at + i * of.size),
       );
     }
     if (row.extensions && end < slot.end) args.extensions = decodeExtensions(bytes, end, slot.end);
@@ -164,7 +177,22 @@ export function decodeArgs(slot: Slot, row: Operation | undefined): Record<strin
   }
 }
 
-/** The body of a reply, decoded: a struct, directory entries, or how many bytes. */
+/** A struct's members; where one is more than a number holds, as what came: integers without a sign. */
+function members(of: AnyStruct, view: DataView, at: number): Record<string, unknown> {
+  try {
+    return { ...(of.decode(view, at) as Record<string, unknown>) };
+  } catch {
+    const raw: Record<string, unknown> = {};
+    for (const [name, { size, read }] of Object.entries(of.fields)) {
+      if (!read) continue;
+      const offset = at + of.offset[name]!;
+      raw[name] = size === 8 ? view.getBigUint64(offset, true) : view.getUint32(offset, true);
+    }
+    return raw;
+  }
+}
+
+/** The body of a reply, decoded: a struct, directory entries, a symlink's target; nothing of other raw bytes. */
 function decodeResult(slot: Slot, row: Operation | undefined, size: number): object {
   const { out, outAt } = slot;
   if (row === undefined || size === 0) return {};
@@ -172,6 +200,8 @@ function decodeResult(slot: Slot, row: Operation | undefined, size: number): obj
   if (row.reply === 'entries plus')
     return { entries: direntsIn(out, outAt, outAt + size, FUSE_NAME_OFFSET_DIRENTPLUS) };
   if (typeof row.out === 'object') return row.out.decode(out, outAt) as object;
+  if (row.sized && slot.view.getUint32(slot.opAt, true) === 0) return fuse_getxattr_out.decode(out, outAt);
+  if (row.reply === undefined) return { target: decodeName(slot.body, 0, size) };
   return {};
 }
 
@@ -204,74 +234,101 @@ function decodeNotification(name: NotificationName, message: Buffer): object {
 
 /** One line a request with its reply, in the manner of strace: `print` gets the lines. */
 export function printer(print: (line: string) => void): Observer {
+  /** The request whose line has no end yet: the reply may follow on it. */
   let open: { unique: bigint; line: string } | undefined;
-  const waiting = new Set<bigint>();
+  let agreement = '';
   const suspend = () => {
-    if (open === undefined) return;
-    print(`${open.line} <unfinished ...>`);
-    waiting.add(open.unique);
+    if (open !== undefined) print(`${open.line} <unfinished ...>`);
     open = undefined;
   };
   return (event) => {
-    if (event.kind === 'reply') {
-      const result = `${event.error ?? brief(event.result)}${event.error ? '' : ` ${event.bytes} bytes`} ${event.microseconds} µs`;
-      if (open?.unique === event.unique) print(`${open.line} -> ${result}`);
-      else {
-        suspend();
-        print(`<... ${event.operation} unique=${event.unique} resumed> -> ${result}`);
-        waiting.delete(event.unique);
-      }
-      open = undefined;
+    if (event.kind === 'agreed') {
+      agreement = agreed(event); // told after the reply that it is in
       return;
     }
-    suspend();
-    if (event.kind === 'request') {
-      const line = `${event.operation} unique=${event.unique} ${PARENT.has(event.operation) ? 'parent' : 'nodeid'}=${event.nodeid}${brief(event.args, ' ')}`;
-      if ((operations as Readonly<Record<string, Operation>>)[event.operation]?.out === 'no reply') print(line);
-      else open = { unique: event.unique, line };
+    if (event.kind !== 'reply' || open?.unique !== event.unique) suspend();
+    if (event.kind === 'reply') {
+      const { operation, unique } = event;
+      print(`${open?.line ?? `<... ${operation} unique=${unique} resumed>`} -> ${outcome(event)}`);
+      open = undefined;
+      if (agreement) print(agreement);
+      agreement = '';
+    } else if (event.kind === 'request') {
+      const { operation, unique, nodeid, args } = event;
+      const line = words(
+        operation,
+        `unique=${unique}`,
+        `${PARENT.has(operation) ? 'parent' : 'nodeid'}=${nodeid}`,
+        brief(args),
+      );
+      if (rowOf(operation)?.out === 'no reply') print(line);
+      else open = { unique, line };
     } else if (event.kind === 'notification')
       print(
-        `NOTIFY_${event.operation}${brief(event.args, ' ')} ${event.bytes} bytes${event.error ? ` -> ${event.error}` : ''}`,
+        words(
+          `NOTIFY_${event.operation}`,
+          brief(event.args),
+          `${event.bytes} bytes`,
+          event.error && `-> ${event.error}`,
+        ),
       );
-    else if (event.kind === 'agreed')
-      print(
-        `agreed with FUSE 7.${event.minor}: ${event.agreed.join(' ')}; not offered: ${event.wanted.filter((flag) => !event.agreed.includes(flag)).join(' ') || 'none'}; not wanted: ${event.offered.filter((flag) => !event.wanted.includes(flag)).join(' ') || 'none'}`,
-      );
-    else print(`end: ${event.reason}${event.error ? ` (${event.error})` : ''}`);
+    else print(words(`end: ${event.reason}`, event.error && `(${event.error})`));
   };
 }
-const PARENT = new Set(
-  Object.entries(operations as Readonly<Record<string, Operation>>)
-    .filter(([, row]) => row.names && row.names[0] !== undefined && !row.data && row.reply === undefined)
-    .map(([name]) => name),
-);
 
-/** Members in few words: names in quotes, empty flags and the insides of attributes left out. */
-function brief(value: unknown, before = ''): string {
-  if (typeof value !== 'object' || value === null) return '';
-  const parts: string[] = [];
-  for (const [name, member] of Object.entries(value)) {
-    if (NAMES.has(name)) parts.push(JSON.stringify(member));
-    else if (name === 'attr' || name === 'stat') parts.push(attributes(member as Record<string, unknown>));
-    else if (Array.isArray(member)) parts.push(`${name}=[${member.length}]`);
-    else if (typeof member === 'object' && member !== null) parts.push(`${name}={${brief(member)}}`);
-    else if (name === 'nodeid' || name === 'fh' || (member !== 0 && member !== 0n && member !== false))
-      parts.push(`${name}=${name.endsWith('mode') && typeof member === 'number' ? `0${member.toString(8)}` : member}`);
-  }
-  return parts.length > 0 ? before + parts.join(' ') : '';
+const words = (...parts: (string | undefined)[]): string => parts.filter((part) => part).join(' ');
+const rowOf = (name: string): Operation | undefined => (operations as Readonly<Record<string, Operation>>)[name];
+
+const outcome = ({ error, result, bytes, microseconds }: Extract<TraceEvent, { kind: 'reply' }>): string =>
+  words(error ?? brief(result), error === undefined ? `${bytes} bytes` : undefined, `${microseconds} µs`);
+
+function agreed({ minor, offered, wanted, agreed }: Extract<TraceEvent, { kind: 'agreed' }>): string {
+  const missing = wanted.filter((flag) => !agreed.includes(flag));
+  const left = offered.filter((flag) => !wanted.includes(flag));
+  const list = (flags: readonly InitFlag[]) => flags.join(' ') || 'none';
+  return `agreed with FUSE 7.${minor}: ${list(agreed)}; not offered: ${list(missing)}; not wanted: ${list(left)}`;
 }
-const NAMES = new Set(
-  Object.values(operations as Readonly<Record<string, Operation>>).flatMap((row) => row.names ?? []),
-);
-const attributes = ({ ino, mode, size }: Record<string, unknown>) =>
-  `ino=${ino} mode=0${(mode as number).toString(8)} size=${size}`;
 
-/** An event as one line of JSON: 64-bit integers as decimal strings, because JSON readers round them. */
+/** Operations whose nodeid is the directory that a name of theirs is in. An xattr's name is in none. */
+const PARENT = new Set(
+  Object.keys(operations).filter((name) => rowOf(name)!.names !== undefined && !name.includes('XATTR')),
+);
+const NAMES = new Set(Object.keys(operations).flatMap((name) => rowOf(name)!.names ?? []));
+const DATA = new Set(Object.keys(operations).flatMap((name) => rowOf(name)!.data ?? []));
+
+/** Members in few words: names in quotes, zeros and most of the attributes left out. */
+function brief(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return '';
+  const absent = (value as { nodeid?: unknown }).nodeid === 0; // a negative entry: its attributes mean nothing
+  return words(...Object.entries(value).map(([name, member]) => (absent && name === 'attr' ? '' : part(name, member))));
+}
+
+function part(name: string, member: unknown): string {
+  if (NAMES.has(name)) return JSON.stringify(member);
+  if (DATA.has(name)) return `${name}=[${member}]`;
+  if (name === 'attr' || name === 'stat') {
+    const { ino, mode, size } = member as Record<string, unknown>;
+    return words(`ino=${ino}`, part('mode', mode), `size=${size}`);
+  }
+  if (Array.isArray(member)) return `${name}=[${member.length}]`;
+  if (typeof member === 'object' && member !== null) return `${name}={${brief(member)}}`;
+  const zero = member === 0 || member === 0n || member === undefined;
+  if (zero && name !== 'nodeid' && name !== 'fh') return '';
+  // INTERRUPT's: not the request's own.
+  return `${name === 'unique' ? 'of' : name}=${digits(name, member)}`;
+}
+
+/** Permission bits in octal, other sets of bits in hexadecimal. */
+function digits(name: string, member: unknown): string {
+  if (typeof member !== 'number' && typeof member !== 'bigint') return String(member);
+  if (/^(u?mask|mode)$/.test(name)) return `0${member.toString(8)}`;
+  return /(flags2?|owner|sx_mask|cmd|^valid)$/.test(name) ? `0x${member.toString(16)}` : String(member);
+}
+
+/** An event as one line of JSON: 64-bit integers as decimal strings, because JSON readers round them; bytes in hex. */
 export const json = (event: TraceEvent): string =>
-  JSON.stringify(event, (_, value) =>
-    typeof value === 'bigint'
-      ? value.toString()
-      : value instanceof Uint8Array
-        ? Buffer.from(value).toString('hex')
-        : value,
-  );
+  JSON.stringify(event, function (this: Readonly<Record<string, unknown>>, key, value) {
+    const member = this[key]; // `value` is what a Buffer's toJSON made of it
+    if (typeof member === 'bigint') return member.toString();
+    return member instanceof Uint8Array ? Buffer.from(member).toString('hex') : value;
+  });
