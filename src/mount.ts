@@ -3,18 +3,29 @@
  * session and its transport come together, and here every end is seen to: unmounted from inside or from
  * outside, aborted, failed, or the process gone.
  */
-import { realpath, stat } from 'node:fs/promises';
+import { fstatSync, type Stats } from 'node:fs';
+import { realpath, stat, statfs } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EACCES, EBUSY, ENODEV, ENOENT, ENOTCONN, ENXIO, EPERM, Errno, SystemError } from './abi/errno.ts';
 import { atExit } from './abi/exit.ts';
-import { MNT_DETACH, MNT_FORCE, O_CLOEXEC, O_NONBLOCK, O_RDWR, S_IFMT, UMOUNT_NOFOLLOW } from './abi/posix.ts';
+import { MNT_DETACH, MNT_FORCE, O_CLOEXEC, O_NONBLOCK, O_RDWR, S_IFDIR, S_IFMT, UMOUNT_NOFOLLOW } from './abi/posix.ts';
 import { close, open, mount as sysMount, umount2 } from './abi/syscall.ts';
 import { startWorker } from './abi/worker.ts';
 import { withOverrides } from './fs/overrides.ts';
-import { abortConnection, isFuse, isOwnThread, type MountEntry, mountAt, mountEntries } from './mountinfo.ts';
+import {
+  abortConnection,
+  connectionInode,
+  connectionOf,
+  isFuse,
+  isOwnThread,
+  type MountEntry,
+  mountAt,
+  mountEntries,
+} from './mountinfo.ts';
 import { checkOptions, kernelOptions, type MountOptions, mountFlags } from './options.ts';
 import { DeviceTransport } from './protocol/device.ts';
 import type { Filesystem } from './protocol/filesystem.ts';
+import { wishes } from './protocol/init.ts';
 import { Session, type SessionOptions } from './protocol/session.ts';
 import type { End } from './protocol/transport.ts';
 
@@ -34,8 +45,8 @@ export type Hooks = Pick<SessionOptions, 'onError' | 'onWarning' | 'trace'>;
 
 /** Where the documentation explains why a program must not use its own mount. */
 export const OWN_MOUNT_PAGE = 'docs/own-mount.md';
-/** How long an abort is given to turn out to be a forced unmount, in ms. */
-const ABORT_GRACE = 250;
+/** How long umount -f is given to unmount what it has aborted, in ms. */
+const FORCE_GRACE = 250;
 
 /** A session over a descriptor. */
 export interface Serving {
@@ -46,8 +57,29 @@ export interface Serving {
 
 /** Serves a filesystem over a descriptor that somebody else opened: a mount helper's, a socketpair's. It is closed at the end. */
 export function serve(filesystem: Filesystem, fd: number, options: MountOptions & Hooks = {}): Serving {
-  const { session } = start(filesystem, fd, prepare(options));
-  return { session, closed: session.closed };
+  const prepared = prepare(options);
+  pollable(fd);
+  const { session } = start(filesystem, fd, prepared);
+  const connection = connectionOf(fd);
+  const inode = connection && connectionInode(connection);
+  // The mount is not ours to detach. But a notification held up in the kernel must not hold up our exit.
+  const forget = atExit(() => {
+    if (connection === undefined || !session.notify.writing) return;
+    if (connectionInode(connection) === inode) abortConnection(connection);
+  });
+  return { session, closed: session.closed.finally(forget) };
+}
+
+/** Refuses what is neither a device nor a socket: koffi's poll ends the process over a regular file. */
+function pollable(fd: number): void {
+  let what: Stats;
+  try {
+    what = fstatSync(fd); // of the open file itself: no question to a mount of ours
+  } catch (error) {
+    throw new MountError('no-device', `descriptor ${fd} is not open`, error);
+  }
+  if (!what.isCharacterDevice() && !what.isSocket())
+    throw new MountError('no-device', `descriptor ${fd} is neither /dev/fuse nor a socket`);
 }
 
 interface Prepared {
@@ -80,7 +112,7 @@ export async function mount(
   options: MountOptions & Hooks = {},
 ): Promise<Mount> {
   const prepared = prepare(options);
-  new Session(filesystem, prepared.session); // what can't be agreed is refused before anything is mounted
+  wishes(filesystem, prepared.session); // what can't be agreed is refused before anything is mounted
   const { path, mode } = await mountPoint(directory);
   if (process.geteuid?.() !== 0)
     throw new MountError('not-root', 'mounting needs root: run this as root, for example with sudo');
@@ -91,8 +123,11 @@ export async function mount(
     close(fd);
     throw new MountError('failed', `cannot mount on ${path}: ${(error as Error).message}`, error);
   }
-  const entry = mountAt(path);
-  if (entry === undefined) throw new MountError('failed', `${path} was unmounted at once`);
+  const entry = mountOf(fd, path);
+  if (entry === undefined) {
+    close(fd);
+    throw new MountError('failed', `${path} was unmounted at once`);
+  }
   const { session } = start(filesystem, fd, prepared);
   const mounted = new Mount(path, entry, session);
   try {
@@ -112,7 +147,9 @@ async function mountPoint(directory: string): Promise<{ path: string; mode: numb
   try {
     const path = await realpath(directory);
     const { mode } = await stat(path);
-    if ((mode & S_IFMT) !== 0o040000) throw new MountError('not-a-directory', `${directory} is not a directory`);
+    if ((mode & S_IFMT) !== S_IFDIR) throw new MountError('not-a-directory', `${directory} is not a directory`);
+    const there = mountAt(path);
+    if (there && isFuse(there)) await statfs(path); // a dead mount's attributes may be cached: stat says all is well
     return { path, mode };
   } catch (error) {
     if (error instanceof MountError) throw error;
@@ -159,6 +196,14 @@ function kernelMount(fd: number, path: string, mode: number, options: MountOptio
   sysMount(options.fsname ?? subtype, path, type, mountFlags(options), [...data, ...kernelOptions(options)].join());
 }
 
+/** The mount that was just made: the visible one at its path, unless the kernel says that this is another's already. */
+function mountOf(fd: number, path: string): MountEntry | undefined {
+  const entries = mountEntries();
+  const made = connectionOf(fd);
+  if (made === undefined) return mountAt(path, entries);
+  return entries.find((each) => each.path === path && each.major === made.major && each.minor === made.minor);
+}
+
 /** Waits for the first answer that a client gets, an error included; for no longer than the connection lives. */
 async function answers(path: string, session: Session): Promise<void> {
   const end = await Promise.race([stat(path).catch(() => undefined), session.closed]);
@@ -167,75 +212,121 @@ async function answers(path: string, session: Session): Promise<void> {
 }
 
 export class Mount implements Serving {
-  /** The absolute path it is mounted on. */
+  /** The absolute path it was mounted on. */
   readonly path: string;
   readonly session: Session;
   readonly closed: Promise<End>;
-  readonly #entry: MountEntry;
+  readonly #mounted: MountEntry;
+  /** @see connectionInode */
+  readonly #connection: number | undefined;
+  /** Whether the connection is ended by `unmount({ force: true })`. */
+  #forced = false;
+  /** From here on another mount may have our numbers. */
+  #over = false;
 
   /** @internal */
   constructor(path: string, entry: MountEntry, session: Session) {
     this.path = path;
     this.session = session;
-    this.#entry = entry;
+    this.#mounted = entry;
+    this.#connection = connectionInode(entry);
     const forget = atExit(() => this.#leave());
     this.closed = session.closed.then(async (end) => {
       const seen = await this.#ended(end);
+      await session.notify.gone;
       forget();
       return seen;
     });
   }
 
-  /** Whether this very mount is still attached somewhere. */
-  get #attached(): boolean {
-    return mountEntries().some(({ id }) => id === this.#entry.id);
+  /** Whether the connection that has our number now is ours. Where fusectl can't tell, it has to be taken for ours. */
+  get #ours(): boolean {
+    if (this.#over) return false;
+    const now = connectionInode(this.#mounted);
+    return now === undefined || this.#connection === undefined || now === this.#connection;
+  }
+
+  /**
+   * This very mount as it stands now; undefined when it is detached. `clear` tells whether it is the
+   * visible one at its path: umount2 takes a path, and would detach what another has mounted on top.
+   */
+  #entry(): { path: string; clear: boolean } | undefined {
+    if (this.#over) return undefined;
+    const entries = mountEntries();
+    const { id, major, minor } = this.#mounted;
+    const entry = entries.find((each) => each.id === id && each.major === major && each.minor === minor);
+    if (entry === undefined || !this.#ours) return undefined;
+    return { path: entry.path, clear: mountAt(entry.path, entries) === entry };
   }
 
   /**
    * Unmounts; resolves when the session has ended. Rejects with EBUSY while files are open in it, unless
    * `lazy`: then it is detached at once, goes on serving what is open, and resolves when it is detached.
-   * `force` aborts the connection first: what is in flight fails.
+   * `force` aborts the connection first: what is in flight fails. All three reject with EBUSY while
+   * another mount stands on top of this one.
    */
   async unmount({ lazy = false, force = false } = {}): Promise<void> {
-    if (force) this.abort();
-    if (this.#attached) {
-      const errno = await umountElsewhere(this.path, UMOUNT_NOFOLLOW | (lazy || force ? MNT_DETACH : 0));
-      if (errno === EBUSY.errno) throw new SystemError(errno, `unmount ${this.path}`);
-      if (errno !== 0 && this.#attached) throw new SystemError(errno, `unmount ${this.path}`);
+    if (force) {
+      this.#forced = true;
+      this.abort();
+      this.#detach();
+    }
+    if (this.#entry() !== undefined) {
+      const errno = await umountElsewhere(() => {
+        const entry = this.#entry();
+        if (entry?.clear === false) throw new SystemError(EBUSY.errno, `unmount ${entry.path}, under another mount`);
+        return entry && { target: entry.path, flags: UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0) };
+      });
+      if (errno !== 0 && this.#entry() !== undefined) throw new SystemError(errno, `unmount ${this.path}`);
     }
     if (!lazy) await this.closed;
   }
 
   /** Ends the connection by force: every request in it fails, and the mount is detached. */
   abort(): void {
+    this.#sever();
+    this.session.end({ reason: 'aborted' });
+  }
+
+  /**
+   * Makes the kernel end the connection. Closing our descriptor would not do: the thread that writes
+   * notifications has another, and may be held up inside a write by a request that only this frees.
+   */
+  #sever(): void {
     try {
-      if (abortConnection(this.#entry)) return;
+      // Lazily unmounted it is detached, but lives on.
+      if (this.#ours && abortConnection(this.#mounted)) return;
+      const entry = this.#entry();
+      if (entry?.clear) umount2(entry.path, MNT_FORCE | UMOUNT_NOFOLLOW);
     } catch {
-      // gone already
+      // It is gone already; or EBUSY, which MNT_FORCE says after it has aborted.
     }
-    this.session.end({ reason: 'aborted' }); // closing the descriptor aborts it too
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.unmount({ lazy: true });
   }
 
-  /** Sees to what the end of the connection left behind. */
+  /** Sees to what the end of the connection left behind, and tells what end it was. */
   async #ended(end: End): Promise<End> {
-    if (end.reason === 'unmounted') return end;
-    // umount -f aborts before it unmounts: give it the time to.
-    for (let waited = 0; end.reason === 'aborted' && waited < ABORT_GRACE; waited += 10) {
-      if (!this.#attached) return { reason: 'unmounted' };
-      await sleep(10);
-    }
+    // umount -f ends the connection, then unmounts, unless the mount is busy: give it the time to.
+    if (end.reason === 'unmounted')
+      for (let waited = 0; this.#entry() !== undefined && waited < FORCE_GRACE; waited += 10) await sleep(10);
+    const attached = this.#entry() !== undefined;
+    if (attached || end.reason === 'failed') this.#sever(); // the kernel's side may still stand
     this.#detach();
-    return end;
+    this.#over = true;
+    if (end.reason === 'unmounted' && attached) return { reason: 'aborted' };
+    return end.reason === 'aborted' && this.#forced ? { reason: 'unmounted' } : end;
   }
 
   /** Detaches a mount whose connection is over: nothing in there can make us wait any more. */
   #detach(): void {
+    const entry = this.#entry();
+    if (entry === undefined) return;
     try {
-      if (this.#attached) umount2(this.path, MNT_DETACH | UMOUNT_NOFOLLOW);
+      if (entry.clear) umount2(entry.path, MNT_DETACH | UMOUNT_NOFOLLOW);
+      else this.session.warn(`${entry.path} stays behind as a dead mount, under another mount`);
     } catch (error) {
       if (!(error instanceof Errno)) throw error;
     }
@@ -243,15 +334,10 @@ export class Mount implements Serving {
 
   /**
    * The process exits, perhaps with a thread of ours inside a system call that only this mount's requests
-   * would end, and Node waits for its threads: so the connection goes first.
+   * would end, and Node waits for its threads: so the connection goes first, and with it our descriptor.
    */
   #leave(): void {
-    if (!this.#attached) return;
-    try {
-      if (!abortConnection(this.#entry)) umount2(this.path, MNT_FORCE | UMOUNT_NOFOLLOW);
-    } catch {
-      // MNT_FORCE aborts, and then says EBUSY where files are open
-    }
+    this.abort();
     this.#detach();
   }
 
@@ -265,35 +351,45 @@ export class Mount implements Serving {
   }
 }
 
-/** umount2 on another thread: this one may have to answer what it waits for. */
-function umountElsewhere(target: string, flags: number): Promise<number> {
+/**
+ * umount2 on another thread: this one may have to answer what it waits for. What to unmount is asked for
+ * when the thread is there, so that what was seen then still stands; undefined is for nothing. Resolves to 0
+ * or the errno when the thread is gone again.
+ */
+function umountElsewhere(find: () => { target: string; flags: number } | undefined): Promise<number> {
   return new Promise((resolve, reject) => {
-    const worker = startWorker(import.meta.url, './abi/umount-thread', { workerData: { target, flags } });
-    worker.once('message', resolve);
+    const worker = startWorker(import.meta.url, './abi/umount-thread');
+    let errno = 0;
     worker.once('error', reject);
+    worker.once('exit', () => resolve(errno));
+    worker.once('message', () => {
+      worker.once('message', (result: number) => {
+        errno = result;
+      });
+      try {
+        worker.postMessage(find());
+      } catch (error) {
+        worker.postMessage(undefined);
+        reject(error);
+      }
+    });
   });
 }
 
-/** Removes the mount at a path whose server is dead, or asks for a living one to go. Resolves to what it was. */
-export async function unmountPath(path: string, { lazy = false } = {}): Promise<'dead' | 'alive'> {
+/**
+ * Unmounts the FUSE mount at a path, whoever serves it; `lazy` detaches it although files are open. Asks the
+ * server nothing: it may be dead, or hang.
+ */
+export async function unmountPath(path: string, { lazy = false } = {}): Promise<void> {
   const entry = mountAt(path);
   if (entry === undefined) throw new MountError('not-mounted', `nothing is mounted at ${path}`);
   if (!isFuse(entry)) throw new MountError('not-fuse', `${path} is not a FUSE mount but ${entry.type}`);
-  const dead = await isDead(path);
-  const errno = await umountElsewhere(path, UMOUNT_NOFOLLOW | (lazy || dead ? MNT_DETACH : 0));
+  const flags = UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0);
+  const errno = await umountElsewhere(() => ({ target: path, flags }));
   if (errno === EBUSY.errno)
     throw new MountError('busy', `${path} is busy, files are open in it: close them, or use --lazy`);
+  if (errno === EPERM.errno)
+    throw new MountError('not-root', 'unmounting needs root: run this as root, for example with sudo');
   if (errno !== 0)
     throw new MountError('failed', `cannot unmount ${path}: ${new SystemError(errno, 'umount').message}`);
-  return dead ? 'dead' : 'alive';
-}
-
-/** Whether the server of a mount is gone. */
-export async function isDead(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return false;
-  } catch (error) {
-    return ['ENOTCONN', 'ECONNABORTED'].includes((error as NodeJS.ErrnoException).code ?? '');
-  }
 }

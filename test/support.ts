@@ -4,7 +4,7 @@
  * synchronous call into one: `run`, `sh` and `client` are the ways in.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdtempSync, readdirSync, readlinkSync, rmdirSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, readdirSync, readlinkSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -71,9 +71,9 @@ export async function client<T>(dir: string, body: string, timeout = 60_000): Pr
 export function start(
   program: string,
   args: readonly string[],
-  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+  { stdin = false, ...options }: { cwd?: string; env?: NodeJS.ProcessEnv; stdin?: boolean } = {},
 ): ChildProcess {
-  return spawn(program, [...args], { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  return spawn(program, [...args], { stdio: [stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'], ...options });
 }
 
 /** A new empty directory. */
@@ -114,25 +114,36 @@ export async function mounted(
   const before = descriptors();
   const mine = await mount(filesystem, dir, options);
   // Not a timer: a thread that blocks on its own mount fires none.
-  const guard = spawn('sh', ['-c', `sleep ${watchdog / 1000}; echo 1 > ${connectionDirectory(mountAt(dir)!)}/abort`], {
-    stdio: 'ignore',
-    detached: true,
-  });
+  const guard = spawn(
+    'sh',
+    ['-c', `sleep ${watchdog / 1000 + 0.2}; echo 1 > ${connectionDirectory(mountAt(dir)!)}/abort`],
+    {
+      stdio: 'ignore',
+      detached: true,
+    },
+  );
   let bitten = false;
   guard.once('exit', (status) => {
     bitten = status === 0;
-    if (bitten) console.error(`watchdog: aborted ${dir}; in flight:`, mine.session.inflight);
+    if (bitten) console.error(`watchdog: aborted ${dir}`);
   });
+  const last = setTimeout(() => {
+    const inflight = mine.session.inflight.map(({ operation, unique, nodeid }) => ({ operation, unique, nodeid }));
+    console.error('watchdog: in flight:', inflight);
+  }, watchdog);
   return {
     mount: mine,
     dir,
     async [Symbol.asyncDispose]() {
-      if (leaks && mountAt(dir)) await forgotten(filesystem);
+      // What it finds is thrown at the end: first the mount goes, whatever is wrong with it.
+      const leak = leaks && mountAt(dir) ? await forgotten(filesystem, dir).catch((error: Error) => error) : undefined;
       const inflight = mine.session.inflight;
       await mine.unmount({ lazy: true });
       await mine.closed;
+      clearTimeout(last);
       if (guard.exitCode === null) process.kill(-guard.pid!, 'SIGKILL'); // the group: sh and its sleep
       rmdirSync(dir);
+      if (leak) throw leak;
       expect(bitten, 'the watchdog had to abort').toBe(false);
       if (!leaks) return;
       expect(inflight, 'requests in flight').toEqual([]);
@@ -145,12 +156,18 @@ export async function mounted(
   };
 }
 
-/** Makes the kernel forget what nobody uses, and holds the filesystem's books to it: lookups end at exactly zero. */
-export async function forgotten(filesystem: Filesystem): Promise<void> {
+/**
+ * Makes the kernel forget what nobody uses in a mount: a remount drops its unused names, and their nodes. Not
+ * drop_caches, which would do so, at any moment, to the mounts of all other tests.
+ */
+export const forgetUnused = (dir: string): Promise<string> => run('mount', ['-i', '-n', '-o', 'remount', dir]);
+
+/** Holds the books of a filesystem to what the kernel has taken back: lookups end at exactly zero. */
+export async function forgotten(filesystem: Filesystem, dir: string): Promise<void> {
   const { nodes } = filesystem as { nodes?: { counted: readonly unknown[] } };
-  if (nodes === undefined || !existsSync('/proc/sys/vm/drop_caches')) return;
+  if (nodes === undefined) return;
   for (let tries = 0; nodes.counted.length > 0 && tries < 50; tries++) {
-    await run('sh', ['-c', 'echo 2 > /proc/sys/vm/drop_caches']);
+    await forgetUnused(dir);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   expect(nodes.counted, 'nodes that the kernel was given and never forgot').toEqual([]);

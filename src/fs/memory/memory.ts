@@ -7,7 +7,7 @@
  * Readdir goes on behind a cookie, so that an entry made or removed meanwhile makes it neither skip nor
  * repeat another.
  */
-import { EEXIST, EFBIG, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM } from '../../abi/errno.ts';
+import { EEXIST, EFBIG, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM } from '../../abi/errno.ts';
 import {
   FATTR_ATIME,
   FATTR_CTIME,
@@ -71,9 +71,11 @@ class MemoryNode implements Node {
   get linked(): boolean {
     return this.attr.nlink > 0;
   }
-  changed(): void {
+  /** The inode has changed, and with `data` what is in it. */
+  changed({ data = true } = {}): void {
     const { s, ns } = now();
-    Object.assign(this.attr, { mtime: s, mtimensec: ns, ctime: s, ctimensec: ns });
+    Object.assign(this.attr, { ctime: s, ctimensec: ns });
+    if (data) Object.assign(this.attr, { mtime: s, mtimensec: ns });
   }
 }
 
@@ -81,6 +83,10 @@ const EMPTY = Buffer.alloc(0);
 const BLOCK = 4096;
 /** The largest file: what one Buffer can hold on every Node. Bytes. */
 const SIZE_MAX = 0x7fff_ffff;
+/** The kernel sends longer names than Linux's filesystems have. A code unit has three bytes at most. */
+const checkLength = (name: string): void => {
+  if (name.length * 3 > NAME_MAX && encodeName(name).length > NAME_MAX) throw ENAMETOOLONG;
+};
 const now = () => {
   const ms = Date.now();
   return { s: Math.floor(ms / 1000), ns: (ms % 1000) * 1_000_000 };
@@ -103,6 +109,7 @@ export class MemoryFs implements Filesystem {
   }
 
   #find(nodeid: number, name: string): Entry {
+    checkLength(name);
     const entry = this.#entries(nodeid).get(name);
     if (entry === undefined) throw ENOENT;
     return entry;
@@ -113,10 +120,18 @@ export class MemoryFs implements Filesystem {
     return { nodeid: this.nodes.lookup(node).nodeid, attr: node.attr };
   }
 
+  /** The directory where a new name is to go. */
+  #place(nodeid: number, name: string): MemoryNode {
+    const parent = this.nodes.get(nodeid);
+    if (parent.entries === undefined) throw ENOTDIR;
+    if (!parent.linked) throw ENOENT; // removed while somebody was in it
+    checkLength(name);
+    return parent;
+  }
+
   #make(request: Request, name: string, mode: number): MemoryNode {
-    const parent = this.nodes.get(request.nodeid);
-    const entries = this.#entries(request.nodeid);
-    if (entries.has(name)) throw EEXIST;
+    const parent = this.#place(request.nodeid, name);
+    if (parent.entries!.has(name)) throw EEXIST;
     const node = this.nodes.add((nodeid) => new MemoryNode(nodeid, mode, request, parent));
     this.#put(parent, name, node);
     return node;
@@ -129,6 +144,7 @@ export class MemoryFs implements Filesystem {
     }
     parent.entries!.set(name, new Entry(name, this.#nextOff++, node));
     parent.changed();
+    node.changed({ data: false });
   }
 
   /** Takes a name away, and with `links` the link that it was. */
@@ -136,6 +152,7 @@ export class MemoryFs implements Filesystem {
     parent.entries!.delete(name);
     if (node.entries) parent.attr.nlink--;
     parent.changed();
+    node.changed({ data: false });
     node.attr.nlink -= links;
     this.nodes.drop(node);
   }
@@ -206,9 +223,10 @@ export class MemoryFs implements Filesystem {
   link({ nodeid }: Request, { oldnodeid, newname }: Args<'LINK'>) {
     const node = this.nodes.get(oldnodeid);
     if (node.entries) throw EPERM;
-    if (this.#entries(nodeid).has(newname)) throw EEXIST;
+    const parent = this.#place(nodeid, newname);
+    if (parent.entries!.has(newname)) throw EEXIST;
     node.attr.nlink++;
-    this.#put(this.nodes.get(nodeid), newname, node);
+    this.#put(parent, newname, node);
     return this.#given(node);
   }
 
@@ -230,11 +248,11 @@ export class MemoryFs implements Filesystem {
   rename({ nodeid }: Request, { newdir, oldname, newname, flags }: Args<'RENAME2'>) {
     if (flags & ~RENAME_NOREPLACE) throw EINVAL;
     const from = this.nodes.get(nodeid);
-    const to = this.nodes.get(newdir);
+    const to = this.#place(newdir, newname);
     const entry = this.#find(nodeid, oldname);
     const { node } = entry;
     for (let up: MemoryNode | undefined = to; up; up = up.parent) if (up === node) throw EINVAL;
-    const there = this.#entries(newdir).get(newname);
+    const there = to.entries!.get(newname);
     if (there?.node === node) return; // two names of one file: nothing happens, rename(2)
     if (there) {
       if (flags & RENAME_NOREPLACE) throw EEXIST;

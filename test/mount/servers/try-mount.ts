@@ -1,0 +1,28 @@
+/** Tries to mount at its DIRECTORY, and prints as JSON how that ended and what it left open. */
+import { readdirSync, readlinkSync } from 'node:fs';
+import { MemoryFs } from '../../../src/fs/index.ts';
+import { type MountError, mount } from '../../../src/mount.ts';
+
+const open = (): string[] =>
+  readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return []; // the one that read the directory
+    }
+  });
+const before = open();
+let error: MountError | undefined;
+try {
+  await (await mount(new MemoryFs(), process.argv[2]!)).unmount();
+} catch (thrown) {
+  error = thrown as MountError;
+}
+console.log(
+  JSON.stringify({
+    name: error?.name,
+    reason: error?.reason,
+    message: error?.message,
+    left: open().filter((each) => each.includes('fuse') || !before.includes(each)),
+  }),
+);
