@@ -3,6 +3,7 @@
  * the flags for mount(2) follow. An option has libfuse's name in `-o` (`allow_other`) and the same in
  * camelCase in the API (`allowOther`).
  */
+import { inspect } from 'node:util';
 import {
   MS_DIRSYNC,
   MS_NOATIME,
@@ -17,9 +18,10 @@ import {
   MS_SYNCHRONOUS,
 } from './abi/posix.ts';
 
+/** How a value is written: not at all (a flag), as text, a whole number, seconds with a fraction, permission bits in octal. */
+type Kind = 'flag' | 'string' | 'number' | 'seconds' | 'octal';
 interface Row {
-  /** How the value is written: nothing (a flag), a string, a whole number, seconds with a fraction, an octal number. */
-  readonly kind: 'flag' | 'string' | 'number' | 'seconds' | 'octal';
+  readonly kind: Kind;
   /** The flag's other form, which sets it to false. */
   readonly off?: string;
   /** mount(2)'s flag when it is on, or when it is off. */
@@ -35,7 +37,7 @@ export const mountOptions = {
   blkdev:               { kind: 'flag',    help: 'mount as fuseblk, from the block device that fsname names' },
   blksize:              { kind: 'number',  help: 'block size of a fuseblk mount (default 512)' },
   allow_other:          { kind: 'flag',    help: 'let all users in, not only the one who mounted' },
-  allow_root:           { kind: 'flag',    help: 'let root in beside the user who mounted' },
+  allow_root:           { kind: 'flag',    help: 'let root in beside the user who mounted, and nobody else' },
   default_permissions:  { kind: 'flag',    help: 'let the kernel check file modes' },
   ro:                   { kind: 'flag',    off: 'rw', on: MS_RDONLY, help: 'read-only' },
   suid:                 { kind: 'flag',    off: 'nosuid', whenOff: MS_NOSUID, help: 'honour setuid and setgid bits (default nosuid)' },
@@ -74,6 +76,13 @@ export const mountOptions = {
   noforget:             { kind: 'flag',    help: 'keep nodes that the kernel has forgotten until the end' },
 } as const satisfies Record<string, Row>;
 
+/**
+ * Accepted in `-o` without effect: what a line of /etc/fstab holds for mount(8) and systemd, and mount(8)
+ * may hand on to the helper. What begins with x- or X- is a comment by convention.
+ */
+const IGNORED =
+  /^(defaults|auto|noauto|user|nouser|users|nousers|owner|noowner|group|nogroup|nofail|_netdev|comment=.*|[xX]-.*)$/su;
+
 type Table = typeof mountOptions;
 type Camel<S extends string> = S extends `${infer A}_${infer B}` ? `${A}${Capitalize<Camel<B>>}` : S;
 type Value<K> = K extends 'flag' ? boolean : K extends 'string' ? string : number;
@@ -97,71 +106,119 @@ export class OptionError extends Error {
   override readonly name = 'OptionError';
 }
 
-/** `-o allow_other,max_read=65536` as the API's object. A comma or backslash in a value is written `\,` and `\\`. */
+/**
+ * The value that each kind takes: how it is written, what it must be, what is said to who gives another.
+ * Times are finite: the kernel has no "for ever", and a million seconds does.
+ */
+const KINDS: Readonly<Record<Kind, { pattern: RegExp; fits: (value: unknown) => boolean; wanted: string }>> = {
+  flag: { pattern: /^$/u, fits: (value) => typeof value === 'boolean', wanted: 'true or false' },
+  string: {
+    pattern: /^[^\0]+$/su,
+    fits: (value) => typeof value === 'string' && /^[^\0]+$/su.test(value),
+    wanted: 'text',
+  },
+  number: { pattern: /^\d+$/u, fits: (value) => isWhole(value, 0xffff_ffff), wanted: 'a whole number of 32 bits' },
+  seconds: {
+    pattern: /^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/iu,
+    fits: (value) => typeof value === 'number' && value >= 0 && Number.isFinite(value),
+    wanted: 'a number of seconds',
+  },
+  octal: { pattern: /^[0-7]+$/u, fits: (value) => isWhole(value, 0o777), wanted: 'an octal number up to 777' },
+};
+const isWhole = (value: unknown, most: number): boolean =>
+  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most;
+
+/**
+ * `allow_other,max_read=65536` as the API's object; of an option given twice the later holds. A comma or
+ * backslash in a value is written `\,` and `\\`.
+ */
 export function parseOptions(text: string): MountOptions {
   const options: Record<string, unknown> = {};
-  for (const part of text.split(/(?<!\\)(?:\\\\)*,/u).filter((each) => each !== '')) {
-    const equals = part.indexOf('=');
-    const spelling = equals < 0 ? part : part.slice(0, equals);
-    const written = equals < 0 ? undefined : part.slice(equals + 1).replace(/\\(.)/gu, '$1');
-    const found = bySpelling.get(spelling);
-    if (!found) throw new OptionError(`unknown option ${spelling}${suggestion(spelling)}`);
+  for (const part of text.match(/(?:\\.|[^\\,]|\\$)+/gsu) ?? []) {
+    const [, spelling, written] = /^([^=]*)(?:=(.*))?$/su.exec(part.replace(/\\(.)/gsu, '$1'))!;
+    if (IGNORED.test(part)) continue;
+    const found = bySpelling.get(spelling!);
+    if (!found) throw new OptionError(`unknown option ${spelling || part}${suggestion(spelling!)}`);
     const { kind } = rows[found.name]!;
     if (kind === 'flag' && written !== undefined) throw new OptionError(`option ${spelling} takes no value`);
     if (kind !== 'flag' && !written) throw new OptionError(`option ${spelling} needs a value: ${spelling}=...`);
-    options[camel(found.name)] = kind === 'flag' ? found.value : parseValue(spelling, kind, written!);
+    options[camel(found.name)] = kind === 'flag' ? found.value : parseValue(spelling!, kind, written!);
   }
   return checkOptions(options);
 }
 
-function parseValue(name: string, kind: Row['kind'], text: string): string | number {
-  if (kind === 'string') return text;
-  const pattern = kind === 'octal' ? /^[0-7]+$/ : kind === 'seconds' ? /^\d+(\.\d*)?$|^\.\d+$/ : /^\d+$/;
-  if (!pattern.test(text)) throw new OptionError(`option ${name} is ${text}: ${WANTED[kind]} is needed`);
-  return kind === 'octal' ? Number.parseInt(text, 8) : Number(text);
+function parseValue(name: string, kind: Kind, text: string): string | number {
+  const { pattern, fits, wanted } = KINDS[kind];
+  const value = kind === 'string' ? text : kind === 'octal' ? Number.parseInt(text, 8) : Number(text);
+  if (!pattern.test(text) || !fits(value)) throw new OptionError(`option ${name} is ${text}: ${wanted} is needed`);
+  return value;
 }
-const WANTED = {
-  flag: 'true or false',
-  string: 'a string without NUL',
-  number: 'a whole number',
-  seconds: 'a number of seconds',
-  octal: 'an octal number',
-} as const;
+
+/** The other way round: what `-o` takes for these options. */
+export function printOptions(options: MountOptions): string {
+  const parts: string[] = [];
+  for (const [name, { kind, off }] of Object.entries(rows)) {
+    const value = (options as Readonly<Record<string, unknown>>)[camel(name)];
+    if (value === undefined) continue;
+    if (kind !== 'flag') {
+      const text = kind === 'octal' ? `0${(value as number).toString(8)}` : String(value);
+      parts.push(`${name}=${text.replace(/[\\,]/gu, '\\$&')}`);
+    } else if (value === true) parts.push(name);
+    else if (off !== undefined) parts.push(off);
+  }
+  return parts.join();
+}
 
 /** Checks options that did not come from `parseOptions`. */
 export function checkOptions(options: object): MountOptions {
   for (const [key, value] of Object.entries(options)) {
     const name = byCamel.get(key);
     if (!name) throw new OptionError(`unknown option ${key}${suggestion(key)}`);
-    const { kind } = rows[name]!;
-    if (value !== undefined && !fits(kind, value))
-      throw new OptionError(`option ${key} is ${value}: ${WANTED[kind]} is needed`);
+    const { fits, wanted } = KINDS[rows[name]!.kind];
+    if (value !== undefined && !fits(value))
+      throw new OptionError(`option ${key} is ${inspect(value)}: ${wanted} is needed`);
   }
-  const { fsname, subtype } = options as MountOptions;
+  const { subtype, allowOther, allowRoot, blkdev, blksize, fsname } = options as MountOptions;
   if (subtype !== undefined && !/^[^,/\s]+$/u.test(subtype))
     throw new OptionError('option subtype can hold no comma, slash or space');
-  if (fsname === '') throw new OptionError('option fsname is empty');
+  if (allowOther && allowRoot) throw new OptionError('allow_other and allow_root exclude each other');
+  if (blkdev && fsname === undefined) throw new OptionError('blkdev needs the block device: fsname=/dev/...');
+  if (blksize !== undefined && !blkdev) throw new OptionError('blksize means something with blkdev alone');
   return options;
 }
 
-function fits(kind: Row['kind'], value: unknown): boolean {
-  if (kind === 'flag') return typeof value === 'boolean';
-  if (kind === 'string') return typeof value === 'string' && !value.includes('\0');
-  if (typeof value !== 'number' || !(value >= 0)) return false;
-  return kind === 'seconds' || (Number.isInteger(value) && value <= 0xffff_ffff);
+/** ": did you mean X?" for a name that is two letters off at most, or another style of the same. */
+function suggestion(wrong: string): string {
+  const plain = (name: string) => name.replaceAll(/[_-]/gu, '').toLowerCase();
+  // A name in the style of the wrong one first: who writes camelCase wants camelCase.
+  const names = /[A-Z]/u.test(wrong) ? [...byCamel.keys()] : [...bySpelling.keys()];
+  let [near, least] = ['', 3];
+  for (const name of names) {
+    const far = distance(plain(wrong), plain(name));
+    if (far < least && far < plain(name).length / 2) [near, least] = [name, far];
+  }
+  return near === '' ? '' : `: did you mean ${near}?`;
 }
 
-/** ", did you mean X?" for a name one or two letters off. */
-function suggestion(wrong: string): string {
-  const near = [...bySpelling.keys(), ...byCamel.keys()].find(
-    (name) => name.replaceAll('_', '').toLowerCase() === wrong.replaceAll(/[_-]/g, '').toLowerCase(),
-  );
-  return near && near !== wrong ? `: did you mean ${near}?` : '';
+/** How many letters must be put in, taken out or changed to make one of the other. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j++)
+      next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (letter === b[j] ? 0 : 1)));
+    row = next;
+  }
+  return row[b.length]!;
 }
 
 /** The flags argument of mount(2). nosuid and nodev unless asked otherwise, as for every FUSE mount. */
 export function mountFlags(options: MountOptions): number {
-  const values: Readonly<Record<string, unknown>> = { suid: false, dev: false, ...options };
+  const values: Readonly<Record<string, unknown>> = {
+    ...options,
+    suid: options.suid ?? false,
+    dev: options.dev ?? false,
+  };
   let flags = 0;
   for (const [name, { on, whenOff }] of Object.entries(rows)) {
     const value = values[camel(name)];

@@ -1,0 +1,239 @@
+/**
+ * `rawfuse doctor`: what this machine has for FUSE, what it lacks, and what to do about each. It changes
+ * nothing: as root it mounts a filesystem in a temporary directory for a moment, to hear what the kernel offers.
+ */
+import { constants } from 'node:fs';
+import { access, mkdtemp, readFile, rmdir, stat } from 'node:fs/promises';
+import { release, tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { INIT_FLAGS, type InitFlag } from '../../src/abi/fuse-constants.ts';
+import { mount } from '../../src/mount.ts';
+import { connectionDirectory, isFuse, mountEntries } from '../../src/mountinfo.ts';
+import type { Agreement } from '../../src/protocol/init.ts';
+import { COMMON, type Command, EXIT_CODES, FAILED, OK, UsageError } from './command.ts';
+import { ask, health } from './health.ts';
+
+/** `missing` keeps a mount from working; `warn` costs something, or is needed by some. */
+type Status = 'ok' | 'warn' | 'missing';
+interface Finding {
+  readonly status: Status;
+  /** What was looked at. */
+  readonly check: string;
+  readonly found: string;
+  /** What to do about it. */
+  readonly advice?: string;
+}
+const finding = (status: Status, check: string, found: string, advice?: string): Finding =>
+  advice === undefined ? { status, check, found } : { status, check, found, advice };
+
+export const command: Command = {
+  summary: 'tell what this machine has and lacks for FUSE',
+  help: () => `Usage: rawfuse doctor [--json]
+
+Looks at the kernel and its FUSE, /dev/fuse, /etc/fuse.conf, fusermount3, fusectl,
+io_uring and the FUSE mounts there are, and says what to do about what is missing.
+As root it mounts a filesystem in a temporary directory for a moment, to hear which
+INIT flags the kernel offers. It changes nothing.
+
+Options:
+  --json       an array of {"status", "check", "found", "advice"}
+  --help, -h   this text
+  --debug      show the stack of an error
+
+The status is ok, warn (something is slower, or missing for some uses) or missing
+(no mount works), and the exit code ${FAILED} where anything is missing.
+
+${EXIT_CODES}
+`,
+  async run(args) {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      options: { ...COMMON, json: { type: 'boolean' } },
+      allowPositionals: true,
+      strict: true,
+    });
+    if (values.help) {
+      process.stdout.write(command.help());
+      return OK;
+    }
+    if (positionals.length > 0) throw new UsageError('doctor takes no arguments');
+    const findings = (await Promise.all(CHECKS.map((check) => check()))).flat();
+    if (values.json) console.log(JSON.stringify(findings, null, 2));
+    else for (const each of findings) console.log(lines(each));
+    return findings.some(({ status }) => status === 'missing') ? FAILED : OK;
+  },
+};
+
+const lines = ({ status, check, found, advice }: Finding): string =>
+  `${status.padEnd(8)}${check}: ${found}${advice === undefined ? '' : `\n        ${advice}`}`;
+
+const CHECKS: readonly (() => Promise<Finding | Finding[]>)[] = [
+  kernel,
+  device,
+  otherUsers,
+  fusermount,
+  fusectl,
+  ioUring,
+  fuseOverIoUring,
+  mounts,
+];
+
+const read = (file: string): Promise<string | undefined> =>
+  readFile(file, 'utf8').then(
+    (text) => text.trim(),
+    () => undefined,
+  );
+
+async function kernel(): Promise<Finding[]> {
+  const version = `Linux ${release()}`;
+  if (process.geteuid!() !== 0)
+    return [finding('warn', 'kernel', version, 'run rawfuse doctor as root to see what its FUSE offers')];
+  try {
+    const { minor, offered, offeredBits } = await offer();
+    const names = [...offered].join(' ');
+    const unnamed = [...bits(offeredBits)].filter((bit) => !NAMED.has(bit));
+    const not = (Object.keys(INIT_FLAGS) as InitFlag[]).filter((flag) => !offered.has(flag)).join(' ');
+    return [
+      finding('ok', 'kernel', `${version}, FUSE 7.${minor}`),
+      finding('ok', 'INIT flags offered', names + (unnamed.length > 0 ? ` and bits ${unnamed.join(' ')}` : '')),
+      finding('ok', 'INIT flags not offered', not || 'none'),
+    ];
+  } catch (error) {
+    const found = `${version}, but a mount failed: ${(error as Error).message}`;
+    return [finding('missing', 'kernel', found, 'see /dev/fuse below; a container needs CAP_SYS_ADMIN to mount')];
+  }
+}
+const NAMED: ReadonlySet<number> = new Set(Object.values(INIT_FLAGS));
+function* bits(set: bigint): Generator<number> {
+  for (let bit = 0; bit < 64; bit++) if (set & (1n << BigInt(bit))) yield bit;
+}
+
+/** How the temporary directory's name begins. */
+const TEMPORARY = 'rawfuse-doctor-';
+/** What the kernel offers at INIT: a filesystem that serves nothing hears it. */
+async function offer(): Promise<Agreement> {
+  const directory = await mkdtemp(join(tmpdir(), TEMPORARY));
+  try {
+    const mounted = await mount({}, directory, { fsname: 'rawfuse-doctor', handlerTimeout: 5 });
+    const { agreement } = mounted.session;
+    await mounted.unmount({ lazy: true });
+    await mounted.closed;
+    return agreement!;
+  } finally {
+    await rmdir(directory);
+  }
+}
+
+async function device(): Promise<Finding> {
+  try {
+    const { mode, uid, gid } = await stat('/dev/fuse');
+    const found = `mode 0${(mode & 0o7777).toString(8)}, owner ${uid}:${gid}`;
+    if ((mode & constants.S_IFMT) !== constants.S_IFCHR)
+      return finding('missing', '/dev/fuse', 'not a device', 'make it: mknod /dev/fuse c 10 229');
+    const usable = await access('/dev/fuse', constants.R_OK | constants.W_OK).then(
+      () => true,
+      () => false,
+    );
+    if (!usable)
+      return finding(
+        'missing',
+        '/dev/fuse',
+        `${found}: not yours to open`,
+        'as root: chmod 666 /dev/fuse, or run this as root',
+      );
+    if ((mode & 0o006) !== 0o006)
+      return finding('warn', '/dev/fuse', `${found}: for its owner only`, 'for other users too: chmod 666 /dev/fuse');
+    return finding('ok', '/dev/fuse', found);
+  } catch {
+    return finding(
+      'missing',
+      '/dev/fuse',
+      'not there',
+      'load the module: modprobe fuse; in a container: --device /dev/fuse --cap-add SYS_ADMIN',
+    );
+  }
+}
+
+async function otherUsers(): Promise<Finding> {
+  const conf = await read('/etc/fuse.conf');
+  const on = conf?.split('\n').some((line) => line.trim() === 'user_allow_other');
+  if (on) return finding('ok', 'user_allow_other', 'set in /etc/fuse.conf');
+  return finding(
+    'warn',
+    'user_allow_other',
+    conf === undefined ? 'no /etc/fuse.conf' : 'not set in /etc/fuse.conf',
+    'only for mounts by users other than root that want allow_other: echo user_allow_other >> /etc/fuse.conf',
+  );
+}
+
+async function fusermount(): Promise<Finding> {
+  for (const directory of (process.env.PATH ?? '').split(delimiter)) {
+    const file = join(directory, 'fusermount3');
+    const found = await stat(file).catch(() => undefined);
+    if (found === undefined) continue;
+    const { output } = await ask(file, ['--version']);
+    const version = /version:? (\S+)/u.exec(output)?.[1] ?? 'of unknown version';
+    if (found.uid === 0 && found.mode & constants.S_IXUSR && found.mode & 0o4000)
+      return finding('ok', 'fusermount3', `${version}, ${file}`);
+    return finding('warn', 'fusermount3', `${version}, ${file}, not setuid root`, `for users: chmod u+s ${file}`);
+  }
+  return finding(
+    'warn',
+    'fusermount3',
+    'not installed',
+    'only for users other than root: apt-get install fuse3, dnf install fuse3 or apk add fuse3',
+  );
+}
+
+async function fusectl(): Promise<Finding> {
+  const entry = mountEntries().find(({ type }) => type === 'fusectl');
+  if (entry) return finding('ok', 'fusectl', `mounted at ${entry.path}`);
+  return finding(
+    'warn',
+    'fusectl',
+    'not mounted: a connection can be aborted by umount -f alone',
+    'mount -t fusectl fusectl /sys/fs/fuse/connections',
+  );
+}
+
+async function ioUring(): Promise<Finding> {
+  const disabled = await read('/proc/sys/kernel/io_uring_disabled');
+  if (disabled === undefined || disabled === '0')
+    return finding('ok', 'io_uring', disabled === undefined ? 'no sysctl forbids it' : 'allowed for everybody');
+  const advice = 'allow it: sysctl kernel.io_uring_disabled=0';
+  if (disabled === '1') return finding('warn', 'io_uring', 'allowed for root and one group', advice);
+  return finding('warn', 'io_uring', 'forbidden', advice);
+}
+
+async function fuseOverIoUring(): Promise<Finding> {
+  const file = '/sys/module/fuse/parameters/enable_uring';
+  const enabled = await read(file);
+  if (enabled === 'Y') return finding('ok', 'FUSE over io_uring', 'enabled');
+  if (enabled === undefined)
+    return finding(
+      'warn',
+      'FUSE over io_uring',
+      'this kernel has none',
+      'it came with Linux 6.14; /dev/fuse does without',
+    );
+  return finding('warn', 'FUSE over io_uring', 'switched off', `for mounts made afterwards, as root: echo Y > ${file}`);
+}
+
+/** The FUSE mounts there are, the dead and the hanging ones by name. */
+async function mounts(): Promise<Finding[]> {
+  const entries = mountEntries().filter((entry) => isFuse(entry) && !entry.path.includes(`/${TEMPORARY}`));
+  const findings = await Promise.all(
+    entries.map(async (entry) => {
+      const check = `mount ${entry.path}`;
+      const state = await health(entry.path);
+      if (state === 'dead')
+        return [finding('warn', check, 'dead, its server is gone', `clean it up: rawfuse unmount ${entry.path}`)];
+      if (state === 'alive') return [];
+      const advice = `detach it: rawfuse unmount --lazy ${entry.path}; free who waits: echo 1 > ${connectionDirectory(entry)}/abort`;
+      return [finding('warn', check, 'its server does not answer', advice)];
+    }),
+  );
+  const bad = findings.flat();
+  return bad.length > 0 ? bad : [finding('ok', 'FUSE mounts', `${entries.length}, none of them dead`)];
+}

@@ -1,0 +1,125 @@
+/** `rawfuse mount memory DIR`: the command line, and its help. What then happens is in foreground.ts and background.ts. */
+import { parseArgs } from 'node:util';
+import { MemoryFs } from '../../src/fs/index.ts';
+import { checkOptions, type MountOptions, optionHelp, parseOptions } from '../../src/options.ts';
+import type { Filesystem } from '../../src/protocol/filesystem.ts';
+import { wishes } from '../../src/protocol/init.ts';
+import { background } from './background.ts';
+import { COMMON, type Command, EXIT_CODES, OK, UsageError, version } from './command.ts';
+import { foreground } from './foreground.ts';
+
+/** What can be mounted. */
+export interface Mountable {
+  readonly name: string;
+  /** As it is called in a sentence. */
+  readonly title: string;
+  make(): Filesystem;
+}
+const filesystems: readonly Mountable[] = [
+  { name: 'memory', title: 'an in-memory filesystem', make: () => new MemoryFs() },
+];
+const TRANSPORTS = ['device'];
+const TRACES = ['text', 'json'] as const;
+
+export interface MountRequest {
+  readonly what: Mountable;
+  readonly directory: string;
+  readonly options: MountOptions;
+  readonly trace: (typeof TRACES)[number] | undefined;
+  readonly debug: boolean;
+}
+
+const OPTIONS = {
+  ...COMMON,
+  options: { type: 'string', short: 'o', multiple: true },
+  background: { type: 'boolean' },
+  foreground: { type: 'boolean', short: 'f' },
+  'single-thread': { type: 'boolean', short: 's' },
+  'foreground-trace': { type: 'boolean', short: 'd' },
+  trace: { type: 'string' },
+  transport: { type: 'string' },
+  version: { type: 'boolean', short: 'V' },
+} as const;
+
+export const command: Command = {
+  summary: 'mount a filesystem and serve it',
+  help: () => `Usage: rawfuse mount memory DIR [-o OPTION[,OPTION]...]... [--background]
+                            [--trace[=json]] [--transport device]
+
+Mounts a filesystem at DIR, as root, and serves it until it is unmounted:
+  memory    a filesystem in memory: empty at first, gone at the end
+
+DIR is made if it does not exist but its parent does, and then removed at the end.
+A dead mount at DIR, whose server is gone, is cleaned up first. With /dev/fd/N for
+DIR it serves over descriptor N, an open /dev/fuse that somebody else has mounted:
+that program also unmounts, and the options of mount(2) are its business.
+
+Ctrl-C, SIGTERM and SIGHUP unmount. While files are open the mount is detached and
+they are served until they are closed; a second Ctrl-C ends at once.
+
+Options:
+  -o OPTIONS            see below; -o may be repeated, and the later option holds
+  --background          return when the mount answers; the server goes on alone
+  --trace[=json]        print what goes between the kernel and the filesystem: a line a
+                        request, or a JSON object a line (messages then go to stderr)
+  --transport device    how to talk to the kernel: read and write on /dev/fuse
+  --help, -h            this text
+  --debug               show the stack of an error
+  -f                    stay in the foreground, as always without --background
+  -s                    serve on one thread, as always
+  -d                    the same as -f --trace
+  -V                    the version
+
+Mount options. A comma in a value is written \\, and a backslash \\\\.
+${optionHelp().join('\n')}
+  defaults, auto, noauto, user, users, owner, group, nofail, _netdev and their no-forms,
+  comment=, x-* and X-* may stand in /etc/fstab, and are ignored.
+
+${EXIT_CODES}
+`,
+  async run(args) {
+    // parseArgs knows no optional values.
+    const spelled = args.map((each) => (each === '--trace' ? '--trace=text' : each));
+    const { values, positionals } = parseArgs({
+      args: spelled,
+      options: OPTIONS,
+      allowPositionals: true,
+      strict: true,
+    });
+    if (values.help || values.version) {
+      process.stdout.write(values.help ? command.help() : `${version()}\n`);
+      return OK;
+    }
+    const [name, directory, ...more] = positionals;
+    const names = filesystems.map((each) => each.name).join(', ');
+    if (name === undefined || !directory || more.length > 0)
+      throw new UsageError('mount takes a filesystem and a directory: rawfuse mount memory DIR');
+    const what = filesystems.find((each) => each.name === name);
+    if (what === undefined) throw new UsageError(`unknown filesystem ${name}: known are ${names}`);
+    if (values.transport !== undefined && !TRANSPORTS.includes(values.transport))
+      throw new UsageError(`unknown transport ${values.transport}: known are ${TRANSPORTS.join(', ')}`);
+    const trace = TRACES.find((each) => each === (values.trace ?? (values['foreground-trace'] ? 'text' : undefined)));
+    if (values.trace !== undefined && trace === undefined)
+      throw new UsageError(`--trace=${values.trace}: --trace or --trace=json is needed`);
+    const options = checkOptions(Object.assign({}, ...(values.options ?? []).map(parseOptions)));
+    agreeable(what, options);
+    const request: MountRequest = { what, directory, options, trace, debug: values.debug ?? false };
+    if (!values.background) return foreground(request);
+    if (trace !== undefined)
+      throw new UsageError('--background and --trace exclude each other: nobody would see the trace');
+    if (values.foreground) throw new UsageError('--background and -f exclude each other');
+    return background(request);
+  },
+};
+
+/** What the kernel would refuse is wrong usage, in the spelling of -o. */
+function agreeable(what: Mountable, options: MountOptions): void {
+  try {
+    wishes(what.make(), options);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new UsageError(
+      message.replace(/^[a-z]+[A-Z]\w*/u, (name) => name.replace(/[A-Z]/gu, (each) => `_${each.toLowerCase()}`)),
+    );
+  }
+}
