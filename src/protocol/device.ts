@@ -35,7 +35,7 @@ import type { End, Transport } from './transport.ts';
 const TURN = 128;
 /** Empty reads after work before the pump sleeps: about 20 us, which is what it costs to sleep and to be woken. */
 const SPIN = 64;
-/** Wakes after which a spent budget is tried again. */
+/** Wakes after which a spent budget, or patience, is tried again. */
 const RETRY = 32;
 /** Idle buffers whose pages are kept; those of further ones go back to the system. */
 const WARM = 16;
@@ -91,6 +91,10 @@ export class DeviceTransport implements Transport {
   #draining = false;
   /** Slots that the session holds. */
   #held = 0;
+  /** The pump left off for a handler that may be done as soon as the microtasks have run. */
+  #paused = false;
+  /** Whether it does: when one was not done by the next turn of the loop, not for some wakes. */
+  #patient = true;
   #budget = SPIN;
   #wakes = 0;
   #closed = false;
@@ -111,9 +115,11 @@ export class DeviceTransport implements Transport {
 
   readonly #readable = (): void => {
     this.#turn = 0;
-    if (this.#budget < SPIN && ++this.#wakes >= RETRY) {
+    if (this.#paused) this.#patient = false;
+    if ((this.#budget < SPIN || !this.#patient) && ++this.#wakes >= RETRY) {
       this.#wakes = 0;
       this.#budget = SPIN;
+      this.#patient = true;
     }
     this.#drain();
   };
@@ -128,6 +134,7 @@ export class DeviceTransport implements Transport {
   #drain(): void {
     if (this.#draining) return;
     this.#draining = true;
+    this.#paused = false;
     try {
       this.#pump();
     } catch (error) {
@@ -144,7 +151,7 @@ export class DeviceTransport implements Transport {
       const buffers = slot.buffers as DeviceBuffers;
       const n = read(this.#fd, buffers.requestAddress, buffers.requestSize);
       if (n > 0) {
-        this.#held++;
+        const held = this.#held++;
         if (spins > 0) {
           spins = 0;
           this.#budget = SPIN;
@@ -158,6 +165,13 @@ export class DeviceTransport implements Transport {
         }
         slot.end = n;
         this.#session.serve(slot);
+        // A promise that is there at once is answered before the next read, as a plain value is: resume() goes on. To read
+        // what there is and then answer it all, clients and server take turns where they could work at the same time
+        // (four clients: 0.78 of the speed of plain values, so 0.86).
+        if (this.#held > held && this.#patient) {
+          this.#paused = true;
+          return;
+        }
         continue;
       }
       this.#free.push(slot);
@@ -283,7 +297,9 @@ export class DeviceTransport implements Transport {
   }
 
   resume(): void {
-    if (this.#turn < TURN && !this.#closed && !this.#session.waiting) this.#drain();
+    const paused = this.#paused;
+    this.#paused = false;
+    if (this.#turn < TURN && !this.#closed && (paused || !this.#session.waiting)) this.#drain();
   }
 
   resize(sizes: { request: number; reply: number }): void {

@@ -1,0 +1,146 @@
+/**
+ * What a bench needs of the outside: the servers under test as processes of their own, started from a build by
+ * plain node (tsx would slow them), and the load client, a C program that is compiled on first use. The bench
+ * itself never touches a mount: a thread that serves or waits must not.
+ */
+import { type ChildProcess, execFile, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Absent } from './canned.ts';
+import type { Answered, Asked, Question } from './server.ts';
+
+const execute = promisify(execFile);
+const here = fileURLToPath(new URL('.', import.meta.url));
+const root = join(here, '../..');
+const cache = join(root, 'node_modules/.cache/rawfuse-bench');
+
+/** Compiles what is measured, as `npm run build` would. */
+export async function build(): Promise<void> {
+  await rm(join(cache, 'js'), { recursive: true, force: true });
+  await mkdir(join(cache, 'js'), { recursive: true });
+  // Below node_modules the project's package.json does not reach.
+  await writeFile(join(cache, 'js/package.json'), '{ "type": "module" }\n');
+  const tsc = join(root, 'node_modules/.bin/tsc');
+  await execute(tsc, ['-p', join(here, 'tsconfig.json'), '--outDir', join(cache, 'js')]).catch((error) => {
+    throw new Error(`tsc failed:\n${error.stdout}`);
+  });
+  await client();
+}
+const built = (file: string): string => join(cache, 'js/tools/bench', file);
+
+/** The load client's program. */
+async function client(): Promise<string> {
+  const program = join(cache, 'metabench');
+  const source = join(here, 'metabench.c');
+  const [made, written] = await Promise.all([stat(program).catch(() => undefined), stat(source)]);
+  if (made === undefined || made.mtimeMs < written.mtimeMs)
+    await execute('cc', ['-O2', '-Wall', '-pthread', '-o', program, source]);
+  return program;
+}
+
+/** What the load client measured. */
+export interface Load {
+  readonly ops: number;
+  readonly ops_per_s: number;
+}
+
+/** Runs a script of the build by plain node; what it printed. */
+export async function runBuilt(file: string, args: readonly string[]): Promise<string> {
+  return (await execute(process.execPath, [built(file), ...args], { timeout: 300_000 })).stdout;
+}
+
+export class Server {
+  readonly directory: string;
+  readonly #process: ChildProcess;
+  readonly #waiting = new Map<number, { resolve: (value: number) => void; reject: (error: Error) => void }>();
+  #asked = 0;
+
+  private constructor(directory: string, child: ChildProcess) {
+    this.directory = directory;
+    this.#process = child;
+    child.on('message', ({ id, value }: Answered) => {
+      this.#waiting.get(id)?.resolve(value);
+      this.#waiting.delete(id);
+    });
+    child.once('exit', () => {
+      for (const { reject } of this.#waiting.values()) reject(this.#gone());
+    });
+  }
+
+  static async start(
+    which: 'ours' | 'loop',
+    absent: Absent = 'errno',
+    handlers: 'sync' | 'async' = 'sync',
+  ): Promise<Server> {
+    const directory = await mkdtemp(join(tmpdir(), 'rawfuse-bench-'));
+    // No execArgv: this process may run under tsx.
+    const child = fork(built('server.js'), [which, directory, absent, handlers], { execArgv: profiling() });
+    const ready = await Promise.race([once(child, 'message'), once(child, 'exit')]);
+    if (ready[0] !== 'ready') throw new Error(`the ${which} server did not start`);
+    return new Server(directory, child);
+  }
+
+  #gone(): Error {
+    return new Error(`the server of ${this.directory} ended; was it unmounted by somebody else?`);
+  }
+
+  ask(question: Question): Promise<number> {
+    const id = this.#asked++;
+    return new Promise((resolve, reject) => {
+      if (!this.#process.connected) return reject(this.#gone());
+      this.#waiting.set(id, { resolve, reject });
+      this.#process.send({ id, question } satisfies Asked);
+    });
+  }
+
+  /** Loads it with an operation of the client; operations per second, and its CPU time per operation in us. */
+  async load(op: string, clients: number, seconds: number): Promise<{ value: number; cpu: number }> {
+    const before = await this.ask('cpu');
+    const timeout = 30_000 + seconds * 1000;
+    const { stdout } = await execute(await client(), [this.directory, op, `${clients}`, `${seconds}`], {
+      timeout,
+      killSignal: 'SIGKILL',
+    }).catch((error) => {
+      throw new Error(`the load client failed at ${op}: ${error.stdout || error.message}`);
+    });
+    const { ops, ops_per_s } = JSON.parse(stdout) as Load;
+    return { value: ops_per_s, cpu: ((await this.ask('cpu')) - before) / ops };
+  }
+
+  /** CPU time in us a second while nobody asks for anything, not even this bench. */
+  async idle(): Promise<number> {
+    const before = await cpuTime(this.#process.pid!);
+    await sleep(500);
+    return 2 * ((await cpuTime(this.#process.pid!)) - before);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#process.exitCode === null && this.#process.signalCode === null) {
+      const gone = once(this.#process, 'exit');
+      const late = setTimeout(() => this.#process.kill('SIGKILL'), 5000);
+      this.#process.disconnect();
+      await gone;
+      clearTimeout(late);
+    }
+    await rmdir(this.directory).catch(async () => {
+      await execute('umount', ['-l', this.directory]).catch(() => {}); // it was killed
+      await rmdir(this.directory);
+    });
+  }
+}
+
+/** CPU time of all threads of a process in us. @see proc(5): schedstat */
+async function cpuTime(pid: number): Promise<number> {
+  let ns = 0;
+  for (const thread of await readdir(`/proc/${pid}/task`))
+    ns += Number((await readFile(`/proc/${pid}/task/${thread}/schedstat`, 'utf8')).split(' ')[0]);
+  return ns / 1000;
+}
+
+/** `BENCH_NODE_OPTIONS='--cpu-prof'` profiles the servers. */
+const profiling = (): string[] => process.env.BENCH_NODE_OPTIONS?.split(' ') ?? [];
