@@ -223,7 +223,8 @@ kernelTest('a mount that took our place, with our numbers, is not taken for ours
     await mine.unmount({ force: true });
     mine.abort();
     await mine[Symbol.asyncDispose]();
-    await run('touch', [join(dir, 'file')]);
+    expect(mountAt(dir), 'the mount in our place').toBeDefined();
+    await run('touch', [join(dir, 'file')]); // in it, or the directory below would not be empty at the end
     await other.unmount();
   }
 });
