@@ -253,8 +253,11 @@ export class Mount implements Serving {
   #entry(): { path: string; clear: boolean } | undefined {
     if (this.#over) return undefined;
     const entries = mountEntries();
-    const { id, major, minor } = this.#mounted;
-    const entry = entries.find((each) => each.id === id && each.major === major && each.minor === minor);
+    // Ids and device numbers are given out anew at once, to mounts of any kind.
+    const { id, major, minor, type } = this.#mounted;
+    const entry = entries.find(
+      (each) => each.id === id && each.major === major && each.minor === minor && each.type === type,
+    );
     if (entry === undefined || !this.#ours) return undefined;
     return { path: entry.path, clear: mountAt(entry.path, entries) === entry };
   }
