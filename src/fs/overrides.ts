@@ -29,7 +29,10 @@ import { wireTime } from '../protocol/session.ts';
 
 type Seconds = number | undefined;
 type Flag = boolean | undefined;
-/** The options of a mount that are seen to here: src/options.ts has them all, and what they mean. */
+/**
+ * The options of a mount that are seen to here: src/options.ts has them all, and what they mean. Declared here
+ * too, because a room imports nothing that stands on it; test/fs/overrides.test.ts holds the names together.
+ */
 export interface Overrides {
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
@@ -51,24 +54,6 @@ export interface Overrides {
 type Method = (request: Request, args: any, reply: any) => any;
 type Methods = Readonly<Record<string, Method | undefined>>;
 type Layer = (inner: Methods, promises: readonly Promised[]) => Methods;
-
-/** The mount options that are seen to here. Declared here too, for a room imports none that stands on it. */
-export interface Overrides {
-  readonly uid?: number | undefined;
-  readonly gid?: number | undefined;
-  readonly umask?: number | undefined;
-  readonly fmask?: number | undefined;
-  readonly dmask?: number | undefined;
-  readonly negativeTimeout?: number | undefined;
-  readonly directIo?: boolean | undefined;
-  readonly kernelCache?: boolean | undefined;
-  readonly autoCache?: boolean | undefined;
-  readonly acAttrTimeout?: number | undefined;
-  readonly attrTimeout?: number | undefined;
-  readonly remember?: number | undefined;
-  readonly noforget?: boolean | undefined;
-  readonly allowRoot?: boolean | undefined;
-}
 
 /** The filesystem as the options change it: itself, where they change nothing. */
 export function withOverrides(filesystem: Filesystem, options: Overrides): Filesystem {

@@ -5,7 +5,7 @@
  * A readable descriptor starts the pump, which serves at most 128 requests a turn of the loop: read until
  * EAGAIN instead, four clients starved timers for 362 ms; with 128 the worst gap is 1.8 ms at the same
  * throughput. Before it goes back to sleep it reads a few times more: a client with one request after
- * another then finds the server awake (70,000 to 143,000 round trips per second, with less CPU each). The
+ * another then finds the server awake (1.6 to 2.6 times the round trips, docs/performance.md). The
  * budget halves on a miss and comes back on a hit or after 32 wakes, so that idle and paced loads cost nothing.
  */
 import {

@@ -10,13 +10,16 @@ import {
 } from '../../src/abi/fuse-constants.ts';
 import { S_IFDIR, S_IFLNK, S_IFREG } from '../../src/abi/posix.ts';
 import { MemoryFs } from '../../src/fs/index.ts';
-import { withOverrides } from '../../src/fs/overrides.ts';
+import { type Overrides, withOverrides } from '../../src/fs/overrides.ts';
 import type { MountOptions } from '../../src/options.ts';
 import type { DirectoryReply, Dirent } from '../../src/protocol/dirent.ts';
 import type { Filesystem } from '../../src/protocol/filesystem.ts';
 import { Request } from '../../src/protocol/request.ts';
 import type { TraceEvent } from '../../src/protocol/trace.ts';
 import { forgetUnused, kernelTest, mounted, run, sh, until } from '../support.ts';
+
+/** The compiler: what overrides.ts calls an option is one, of that type. All are optional, so a plain assignment would let any name pass. */
+true satisfies Pick<Required<MountOptions>, keyof Overrides> extends Required<Overrides> ? true : never;
 
 function request({ nodeid = 7, uid = 0 } = {}): Request {
   const view = new DataView(new ArrayBuffer(fuse_in_header.size));
