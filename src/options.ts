@@ -134,7 +134,7 @@ const isWhole = (value: unknown, most: number): boolean =>
  */
 export function parseOptions(text: string): MountOptions {
   const options: Record<string, unknown> = {};
-  for (const part of text.match(/(?:\\.|[^\\,]|\\$)+/gsu) ?? []) {
+  for (const part of partsOf(text)) {
     const [, spelling, written] = /^([^=]*)(?:=(.*))?$/su.exec(part.replace(/\\(.)/gsu, '$1'))!;
     if (IGNORED.test(part)) continue;
     const found = bySpelling.get(spelling!);
@@ -145,6 +145,24 @@ export function parseOptions(text: string): MountOptions {
     options[camel(found.name)] = kind === 'flag' ? found.value : parseValue(spelling!, kind, written!);
   }
   return checkOptions(options);
+}
+
+/** What stands between the commas. */
+const partsOf = (text: string): readonly string[] => text.match(/(?:\\.|[^\\,]|\\$)+/gsu) ?? [];
+
+/**
+ * Takes out of `-o` what is `name=value` with one of these names: a filesystem's own options. `rest` is what is
+ * left for `parseOptions`.
+ */
+export function divideOptions(text: string, names: readonly string[]): { own: Record<string, string>; rest: string } {
+  const own: Record<string, string> = {};
+  const rest = partsOf(text).filter((part) => {
+    const [, name, value] = /^([^=]*)=(.*)$/su.exec(part) ?? [];
+    if (name === undefined || !names.includes(name)) return true;
+    own[name] = value!;
+    return false;
+  });
+  return { own, rest: rest.join() };
 }
 
 function parseValue(name: string, kind: Kind, text: string): string | number {

@@ -39,7 +39,7 @@ describe('docs/first-request.md', () => {
 
   /** A session that has had its INIT, over a filesystem with or without the file of the page. */
   function session(withFile: boolean): (request: Buffer) => Buffer | undefined {
-    const filesystem = new MemoryFs();
+    const filesystem = new MemoryFs({ generation: 7 });
     if (withFile) {
       const header = new DataView(new ArrayBuffer(40));
       const about = new Request(header);

@@ -85,7 +85,7 @@ async function record(script: string): Promise<string> {
   const fd = open('/dev/fuse', O_RDWR | O_NONBLOCK | O_CLOEXEC);
   const data = `fd=${fd},rootmode=40000,user_id=${process.getuid!()},group_id=${process.getgid!()}`;
   mount('rawfuse', directory, 'fuse.rawfuse', MS_NOSUID | MS_NODEV, data);
-  const session = new RecordedSession(new MemoryFs(), OPTIONS);
+  const session = new RecordedSession(new MemoryFs({ size: 1 << 30, generation: 7 }), OPTIONS);
   new DeviceTransport(fd, session).start();
   await session.ready;
   const run = promisify(execFile);

@@ -15,6 +15,7 @@ export const S_IFIFO = 0o010000;
 export const S_ISUID = 0o4000;
 export const S_ISGID = 0o2000;
 export const S_ISVTX = 0o1000;
+export const S_IXGRP = 0o0010;
 
 // fuse_dirent.type, <dirent.h>: the file type bits of a mode, shifted down.
 export const DT_UNKNOWN = 0;
@@ -149,6 +150,8 @@ export const POLLPRI = 0x0002;
 export const POLLOUT = 0x0004;
 export const POLLERR = 0x0008;
 export const POLLHUP = 0x0010;
+export const POLLRDNORM = 0x0040;
+export const POLLWRNORM = 0x0100;
 
 // mount(2), <linux/mount.h>
 export const MS_RDONLY = 1;

@@ -67,6 +67,19 @@ export class NodeTable<N extends Node> {
     return this.#nodes.size;
   }
 
+  /** All nodes, the oldest first. */
+  all(): IterableIterator<N> {
+    return this.#nodes.values();
+  }
+
+  /** The kernel is gone, and with it all that it counted. */
+  forgetAll(): void {
+    for (const node of this.#nodes.values()) {
+      node.nlookup = 0;
+      this.drop(node);
+    }
+  }
+
   /** The nodes that the kernel still counts, for a test's leak check. */
   get counted(): N[] {
     return [...this.#nodes.values()].filter((node) => node.nlookup > 0 && node.nodeid !== FUSE_ROOT_ID);

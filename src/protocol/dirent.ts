@@ -2,18 +2,17 @@
  * The body of READDIR and READDIRPLUS: directory entries, each padded to 8 bytes, as many as fit. A
  * handler gets one of these to add entries to, and need not know which of the two was asked for.
  *
- * Names go in byte by byte: 1,000 entries take 42 us so, and 60 to 128 with set(), copy() or latin1Write().
+ * Names go in character by character: 1,000 names of 5 characters take 40 us so, of 60 characters 200 us; 138 and
+ * 243 us where each becomes a Buffer first, 40 and 135 us where that is at hand.
  */
 import { fuse_dirent, fuse_entry_out } from '../abi/fuse.ts';
 import { FUSE_NAME_OFFSET, FUSE_NAME_OFFSET_DIRENTPLUS } from '../abi/fuse-constants.ts';
-import { decodeName, encodeName } from './names.ts';
+import { encodeName } from './names.ts';
 import type { Result } from './operations.ts';
 import type { Slot } from './slot.ts';
 
 export interface Dirent {
   readonly name: string;
-  /** The name's bytes, where they are at hand: saves encoding `name`. */
-  readonly bytes?: Uint8Array;
   /** The inode number that readdir(3) shows; 0n is skipped by some programs. */
   readonly ino: bigint;
   /** A DT_ constant. */
@@ -59,26 +58,20 @@ export class DirectoryReply {
    * fits, and it is neither "." nor "..". Without it READDIRPLUS tells names alone, which is allowed.
    */
   add<D extends Dirent>(entry: D, lookup?: (entry: D) => Result<'LOOKUP'>): boolean {
-    const name = entry.bytes ?? encodeName(entry.name);
+    const { name, ino, off, type } = entry;
     const head = this.#plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
-    const next = this.length + ((head + name.length + 7) & ~7);
+    const begin = this.length + head;
+    const end = this.#putName(name, begin);
+    const next = padded(end);
     if (next > this.#limit) return false;
     const { body, out, outAt } = this.#slot;
+    for (let i = end; i < next; i++) body[i] = 0;
     const at = outAt + this.length;
     const dirent = at + head - FUSE_NAME_OFFSET;
-    const { ino, off, type } = entry;
     out.setBigUint64(dirent + fuse_dirent.offset.ino, ino, true);
     out.setBigUint64(dirent + fuse_dirent.offset.off, off, true);
-    out.setUint32(dirent + fuse_dirent.offset.namelen, name.length, true);
+    out.setUint32(dirent + fuse_dirent.offset.namelen, end - begin, true);
     out.setUint32(dirent + fuse_dirent.offset.type, type, true);
-    let put = this.length + head;
-    for (let i = 0; i < name.length; i++) {
-      const byte = name[i]!;
-      if (byte === SLASH || byte === 0) throw unusable(name); // the kernel would fail the whole listing with EIO
-      body[put++] = byte;
-    }
-    if (name.length === 0) throw unusable(name);
-    while (put < next) body[put++] = 0;
     if (this.#plus) {
       // Last, when nothing else can fail: a lookup is counted.
       if (lookup !== undefined && !isDot(name)) this.#encode(out, at, lookup(entry));
@@ -87,18 +80,35 @@ export class DirectoryReply {
     this.length = next;
     return true;
   }
+
+  /** Puts a name's bytes at `begin` where they fit; in any case, where they end. */
+  #putName(name: string, begin: number): number {
+    if (padded(begin + name.length) > this.#limit) return begin + name.length; // and no name has fewer bytes than code units
+    if (name.length === 0) throw unusable(name);
+    const { body } = this.#slot;
+    let all = 0;
+    for (let i = 0; i < name.length; i++) {
+      const code = name.charCodeAt(i);
+      if (code === SLASH || code === 0) throw unusable(name); // the kernel would fail the whole listing with EIO
+      all |= code;
+      body[begin + i] = code;
+    }
+    if (all <= 0x7f) return begin + name.length;
+    const bytes = encodeName(name);
+    const end = begin + bytes.length;
+    if (padded(end) <= this.#limit) for (let i = begin; i < end; i++) body[i] = bytes[i - begin]!;
+    return end;
+  }
 }
 
 /** Puts what a lookup answered at `at`, with the session's defaults. */
 export type EncodeEntry = (out: DataView, at: number, entry: Result<'LOOKUP'>) => void;
 
+/** Each entry begins at a multiple of 8. */
+const padded = (end: number): number => (end + 7) & ~7;
 const SLASH = 0x2f;
-const unusable = (name: Uint8Array) =>
-  new RangeError(`a directory entry can't be called ${JSON.stringify(decodeName(Buffer.from(name), 0, name.length))}`);
-
-const DOT = 0x2e;
-const isDot = (name: Uint8Array): boolean =>
-  name[0] === DOT && (name.length === 1 || (name.length === 2 && name[1] === DOT));
+const unusable = (name: string) => new RangeError(`a directory entry can't be called ${JSON.stringify(name)}`);
+const isDot = (name: string): boolean => name === '.' || name === '..';
 
 /** Walks the nodeids that a READDIRPLUS body gave to the kernel, each of which counts one lookup. */
 export function* lookupsIn(out: DataView, at: number, end: number): Generator<number> {

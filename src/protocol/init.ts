@@ -78,6 +78,10 @@ export interface ConnectionOptions {
   readonly requestTimeout?: number | undefined;
   /** Whether the mount has default_permissions; this does not set it. */
   readonly defaultPermissions?: boolean | undefined;
+  /** False where the mount has noatime, which the kernel does not tell a server; this does not set it. */
+  readonly atime?: boolean | undefined;
+  /** Whether the mount has strictatime; this does not set it. */
+  readonly strictatime?: boolean | undefined;
   /** Whether only root and the mounting user may enter; needs callers that the kernel names. */
   readonly allowRoot?: boolean | undefined;
 }
@@ -91,6 +95,8 @@ export interface Agreement {
   readonly agreed: ReadonlySet<InitFlag>;
   /** All bits that the kernel offered, those without a name here included. */
   readonly offeredBits: bigint;
+  /** What the mount says of access times, which the kernel leaves to the filesystem: never (noatime), always (strictatime), or nothing. */
+  readonly atime: 'none' | 'strict' | undefined;
   /** The reply to INIT: max_write, max_pages, max_background, ... */
   readonly reply: Readonly<fuse_init_out>;
 }
@@ -211,7 +217,8 @@ export function negotiate(init: fuse_init_in, filesystem: Filesystem, options: C
     max_stack_depth: agreed.has('PASSTHROUGH') ? 1 : 0,
     request_timeout: agreed.has('REQUEST_TIMEOUT') ? options.requestTimeout! : 0,
   };
-  return { minor, offered, wanted, agreed, offeredBits, reply };
+  const atime = options.atime === false ? 'none' : options.strictatime ? 'strict' : undefined;
+  return { minor, offered, wanted, agreed, offeredBits, atime, reply };
 }
 
 const pagesFor = ({ maxPages, maxWrite }: ConnectionOptions): number =>

@@ -5,6 +5,7 @@ import {
   EFBIG,
   EINVAL,
   EISDIR,
+  EMLINK,
   ENAMETOOLONG,
   ENOENT,
   ENOTDIR,
@@ -14,7 +15,7 @@ import {
 } from '../../src/abi/errno.ts';
 import { fuse_in_header } from '../../src/abi/fuse.ts';
 import { FATTR_MODE, FATTR_SIZE } from '../../src/abi/fuse-constants.ts';
-import { DT_DIR, DT_LNK, DT_REG, RENAME_EXCHANGE, RENAME_NOREPLACE, S_IFIFO, S_IFREG } from '../../src/abi/posix.ts';
+import { DT_DIR, DT_LNK, DT_REG, RENAME_NOREPLACE, S_IFREG } from '../../src/abi/posix.ts';
 import { MemoryFs } from '../../src/fs/index.ts';
 import type { DirectoryReply, Dirent } from '../../src/protocol/dirent.ts';
 import { Request } from '../../src/protocol/request.ts';
@@ -48,8 +49,11 @@ class Short {
   }
   read(nodeid: number, offset: number, size: number): string {
     const reply = Buffer.alloc(size);
-    const rest = { fh: 0, read_flags: 0, lock_owner: undefined, flags: 0 };
-    return reply.toString('latin1', 0, this.fs.read(at(nodeid), { ...rest, offset, size } as never, reply));
+    const { fh } = this.fs.open(at(nodeid), { flags: 0, open_flags: 0 });
+    const args = { fh, read_flags: 0, lock_owner: undefined, flags: 0, offset, size } as never;
+    const count = this.fs.read(at(nodeid), args, reply);
+    this.fs.release(at(nodeid), { fh, flags: 0, release_flags: 0, lock_owner: 0n });
+    return reply.toString('latin1', 0, count);
   }
   truncate(nodeid: number, size: number): void {
     this.fs.setattr(at(nodeid), { valid: FATTR_SIZE, size } as never);
@@ -160,18 +164,31 @@ describe('errors', () => {
     expect(s.attr(file).nlink).toBe(1);
   });
 
-  test('nodes that it does not have are EPERM', () => {
-    const s = new Short();
-    expect(() => s.fs.mknod(at(ROOT), { name: 'fifo', mode: S_IFIFO | 0o644, rdev: 0, umask: 0 })).toThrow(EPERM);
-  });
-
-  test('a file that no memory holds is EFBIG, and nothing has happened', () => {
+  test('a file larger than a number can say exactly is EFBIG, and nothing has happened', () => {
     const s = new Short();
     const file = s.make(ROOT, 'file');
-    expect(() => s.truncate(file, 2 ** 31)).toThrow(EFBIG);
-    expect(() => s.write(file, 2 ** 52, 'x')).toThrow(EFBIG);
+    expect(() => s.truncate(file, 2 ** 53)).toThrow(EFBIG);
+    expect(() => s.write(file, 2 ** 53 - 3, 'xyz')).toThrow(EFBIG);
+    expect(() => s.fs.fallocate(at(file), { fh: 0, offset: 2 ** 53 - 1, length: 1, mode: 0 })).toThrow(EFBIG);
     expect(s.attr(file).size).toBe(0);
+    s.truncate(file, 2 ** 53 - 1);
+    expect(s.read(file, 2 ** 53 - 3, 5)).toBe('\0\0');
+    expect(s.attr(file)).toMatchObject({ size: 2 ** 53 - 1, blocks: 0 });
+    s.fs.check();
   });
+});
+
+test('a link more than 32 bits count is EMLINK, and nothing has happened', () => {
+  const s = new Short();
+  const file = s.make(ROOT, 'file');
+  s.fs.nodes.get(file).nlink = 2 ** 32 - 1;
+  expect(() => s.fs.link(at(ROOT), { oldnodeid: file, newname: 'x' })).toThrow(EMLINK);
+  s.fs.nodes.get(file).nlink = 1;
+  s.fs.nodes.get(ROOT).nlink = 2 ** 32 - 1;
+  expect(() => s.mkdir(ROOT, 'dir')).toThrow(EMLINK);
+  s.fs.nodes.get(ROOT).nlink = 2;
+  expect(s.list(ROOT).map(({ name }) => name)).toEqual(['.', '..', 'file']);
+  s.fs.check();
 });
 
 describe('rename', () => {
@@ -179,7 +196,7 @@ describe('rename', () => {
     const s = new Short();
     s.make(ROOT, 'a');
     s.make(ROOT, 'b');
-    expect(() => s.rename(ROOT, 'a', ROOT, 'b', RENAME_EXCHANGE)).toThrow(EINVAL);
+    expect(() => s.rename(ROOT, 'a', ROOT, 'b', 1 << 3)).toThrow(EINVAL);
     expect(() => s.rename(ROOT, 'a', ROOT, 'b', RENAME_NOREPLACE)).toThrow(EEXIST);
     s.rename(ROOT, 'a', ROOT, 'c', RENAME_NOREPLACE);
     expect(s.list(ROOT).map(({ name }) => name)).toEqual(['.', '..', 'b', 'c']);
@@ -360,4 +377,5 @@ test('everything removed and forgotten, nothing is left: no node, no byte', () =
   expect(s.fs.nodes.counted).toEqual([]);
   expect(s.fs.nodes.size).toBe(1);
   expect(s.fs.statfs().bfree).toBe(free);
+  s.fs.check();
 });

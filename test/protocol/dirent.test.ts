@@ -103,10 +103,30 @@ describe.each(SHAPES)('in the shape of a %s', (shape) => {
       expect(lookup).not.toHaveBeenCalled();
     });
 
-    test('the bytes of a name are taken as they are where they are given', () => {
-      const given = { ...entry('not looked at'), bytes: Uint8Array.of(0x61, 0xfe) };
-      const { body } = list(operation, 4096, (reply) => reply.add(given));
-      expect(body.subarray(head, head + 8).toString('hex')).toBe('61fe000000000000');
+    test('a name beyond ASCII goes out in UTF-8, and what it takes counts, not its length', () => {
+      const lookup = vi.fn(() => found);
+      const name = 'ä€\u{1f600}b'; // 2, 3, 4 and 1 bytes
+      const { answer, body } = list(operation, head + 16, (reply) => expect(reply.add(entry(name), lookup)).toBe(true));
+      expect(answer).toBe(head + 16);
+      expect(body.readUInt32LE(head - 24 + 16)).toBe(10);
+      expect(body.subarray(head).toString('hex')).toBe('c3a4e282acf09f988062000000000000');
+      const counted = lookup.mock.calls.length;
+      const short = list(operation, head + 8, (reply) => {
+        expect(reply.add(entry(name), lookup)).toBe(false);
+        expect(reply.add(entry('\u0080\u0080\u0080\u0080\u0080'), lookup)).toBe(false);
+      });
+      expect(short.answer).toBe(0);
+      expect(lookup).toHaveBeenCalledTimes(counted);
+    });
+
+    test('a name beyond ASCII that does not fit leaves nothing in the entry that does', () => {
+      const { answer, slot } = list(operation, head + 8, (reply) => {
+        expect(reply.add(entry('äääää'))).toBe(false);
+        expect(reply.add(entry('ä'))).toBe(true);
+      });
+      expect(answer).toBe(head + 8);
+      expect(slot.body.subarray(head, head + 8).toString('hex')).toBe('c3a4000000000000');
+      expect(slot.body.subarray(head + 8).every((byte) => byte === 0xa5)).toBe(true);
     });
 
     test('ino and cookie keep all 64 bits', () => {

@@ -129,6 +129,21 @@ describe('the command line', () => {
     ['mount memory a -o max_write=1', /^rawfuse: max_write is 1: a whole number from 4096 to \d+ is needed$/],
     ['mount memory a --transport pigeon', /^rawfuse: unknown transport pigeon: known are device$/],
     ['mount memory a --trace=xml', /^rawfuse: --trace=xml: --trace or --trace=json is needed$/],
+    [
+      'mount memory a -o size=lots',
+      /^rawfuse: option size is lots: a number is needed, with k, m, g, t or % behind it or nothing$/,
+    ],
+    ['mount memory a -o size=', /^rawfuse: option size is : a number is needed/],
+    [
+      'mount memory a -o nr_inodes=5%',
+      /^rawfuse: option nr_inodes is 5%: a number is needed, with k, m, g or t behind it/,
+    ],
+    ['mount memory a -o nr_inodes=0', /^rawfuse: nr_inodes is 0: a whole number from 1 to 16000000 is needed$/],
+    ['mount memory a -o size=99999999t', /^rawfuse: option size is 99999999t: a number is needed/],
+    [
+      'mount memory a -o atime=sometimes',
+      /^rawfuse: option atime is sometimes: one of relatime, strict, none is needed$/,
+    ],
     ['mount memory a --background --trace', /^rawfuse: --background and --trace exclude each other/],
     ['mount memory a --background -d', /^rawfuse: --background and --trace exclude each other/],
     ['mount memory a --background -f', /^rawfuse: --background and -f exclude each other$/],
@@ -548,6 +563,20 @@ for (const sources of [false, true])
       expect(existsSync(mnt)).toBe(false);
     },
   );
+
+kernelTest('-o size, nr_inodes and atime are the filesystem’s, in the background too', async () => {
+  const { mnt } = place();
+  const options = 'size=1m,fsname=small,nr_inodes=10,atime=none';
+  expect((await rawfuse('mount', 'memory', mnt, '--background', '-o', options)).status).toBe(0);
+  expect(
+    await sh(
+      'df --output=source,size,itotal .; echo x > f; stat -c %X f > before; cat f; stat -c %X f | cmp - before',
+      mnt,
+    ),
+  ).toMatch(/small +1024 +10\nx\n$/u);
+  await expect(sh('head -c 2M /dev/zero > f', mnt)).rejects.toThrow(/No space left/u);
+  expect((await rawfuse('unmount', mnt)).status).toBe(0);
+});
 
 kernelTest('--background tells why there is no mount, with the child’s status', async () => {
   const { mnt } = place();

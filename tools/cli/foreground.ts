@@ -23,7 +23,7 @@ export async function foreground(request: MountRequest): Promise<number> {
   const descriptor = /^\/dev\/fd\/(\d+)$/u.exec(directory)?.[1];
   const stopper = new Stopper();
   if (descriptor !== undefined) {
-    const serving = serve(what.make(), Number(descriptor), { ...request.options, ...hooks(request) });
+    const serving = serve(what.make(request.own), Number(descriptor), { ...request.options, ...hooks(request) });
     stopper.serves(() => serving.session.end({ reason: 'unmounted' }));
     await serving.session.ready.catch((error) => {
       if (error?.errno !== EPERM.errno) throw error;
@@ -148,5 +148,5 @@ async function mountCleanly(request: MountRequest, note: (line: string) => void)
     await unmountPath(path, { lazy: true });
     say(`cleaned up the dead mount at ${path}: its server was gone`, note);
   }
-  return mount(request.what.make(), request.directory, { ...request.options, ...hooks(request) });
+  return mount(request.what.make(request.own), request.directory, { ...request.options, ...hooks(request) });
 }

@@ -1,28 +1,31 @@
 /** `rawfuse mount memory DIR`: the command line, and its help. What then happens is in foreground.ts and background.ts. */
 import { parseArgs } from 'node:util';
-import { MemoryFs } from '../../src/fs/index.ts';
-import { checkOptions, type MountOptions, optionHelp, parseOptions } from '../../src/options.ts';
+import { checkOptions, divideOptions, type MountOptions, optionHelp, parseOptions } from '../../src/options.ts';
 import type { Filesystem } from '../../src/protocol/filesystem.ts';
 import { wishes } from '../../src/protocol/init.ts';
 import { background } from './background.ts';
 import { COMMON, type Command, EXIT_CODES, OK, UsageError, version } from './command.ts';
 import { foreground } from './foreground.ts';
+import { memory } from './memory.ts';
 
 /** What can be mounted. */
 export interface Mountable {
   readonly name: string;
   /** As it is called in a sentence. */
   readonly title: string;
-  make(): Filesystem;
+  /** Its own options in `-o`: the form they are written in, by name, and what they mean. */
+  readonly options: Readonly<Record<string, { readonly form: string; readonly help: string }>>;
+  /** Makes one from these options as they are written. UsageError. */
+  make(own: Readonly<Record<string, string>>): Filesystem;
 }
-const filesystems: readonly Mountable[] = [
-  { name: 'memory', title: 'an in-memory filesystem', make: () => new MemoryFs() },
-];
+const filesystems: readonly Mountable[] = [memory];
 const TRANSPORTS = ['device'];
 const TRACES = ['text', 'json'] as const;
 
 export interface MountRequest {
   readonly what: Mountable;
+  /** The options of the filesystem itself, as they are written. */
+  readonly own: Readonly<Record<string, string>>;
   readonly directory: string;
   readonly options: MountOptions;
   readonly trace: (typeof TRACES)[number] | undefined;
@@ -70,6 +73,9 @@ Options:
   -d                    the same as -f --trace
   -V                    the version
 
+Options of the in-memory filesystem, in -o too:
+${ownHelp(memory)}
+
 Mount options. A comma in a value is written \\, and a backslash \\\\.
 ${optionHelp().join('\n')}
   defaults, auto, noauto, user, users, owner, group, nofail, _netdev and their no-forms,
@@ -101,9 +107,11 @@ ${EXIT_CODES}
     const trace = TRACES.find((each) => each === (values.trace ?? (values['foreground-trace'] ? 'text' : undefined)));
     if (values.trace !== undefined && trace === undefined)
       throw new UsageError(`--trace=${values.trace}: --trace or --trace=json is needed`);
-    const options = checkOptions(Object.assign({}, ...(values.options ?? []).map(parseOptions)));
-    agreeable(what, options);
-    const request: MountRequest = { what, directory, options, trace, debug: values.debug ?? false };
+    const divided = (values.options ?? []).map((text) => divideOptions(text, Object.keys(what.options)));
+    const own: MountRequest['own'] = Object.assign({}, ...divided.map((each) => each.own));
+    const options = checkOptions(Object.assign({}, ...divided.map(({ rest }) => parseOptions(rest))));
+    agreeable(what.make(own), options);
+    const request: MountRequest = { what, own, directory, options, trace, debug: values.debug ?? false };
     if (!values.background) return foreground(request);
     if (trace !== undefined)
       throw new UsageError('--background and --trace exclude each other: nobody would see the trace');
@@ -112,10 +120,16 @@ ${EXIT_CODES}
   },
 };
 
+function ownHelp({ options }: Mountable): string {
+  return Object.values(options)
+    .map(({ form, help }) => `  ${form.padEnd(30)} ${help}`)
+    .join('\n');
+}
+
 /** What the kernel would refuse is wrong usage, in the spelling of -o. */
-function agreeable(what: Mountable, options: MountOptions): void {
+function agreeable(filesystem: Filesystem, options: MountOptions): void {
   try {
-    wishes(what.make(), options);
+    wishes(filesystem, options);
   } catch (error) {
     const { message } = error as Error;
     throw new UsageError(

@@ -1,312 +1,435 @@
 /**
- * A filesystem in memory: files, directories, symbolic links. It is what `npm start` mounts, and the
- * first filesystem to read. Nothing here knows of opcodes or buffers: methods take names and numbers,
- * return attributes, and throw errnos.
+ * A filesystem in memory that can what tmpfs can and FUSE can carry. It is what `npm start` mounts, and the
+ * first filesystem to read. This file turns operations into calls of the tree (tree.ts), which has the rules
+ * of names and links; node.ts has those of times and modes, content.ts is what files are made of, access.ts
+ * the ACLs, ../locks.ts the locks. The program that owns it works with the same tree through `files`.
  *
- * Entries of a directory stand in a Map in the order they were made, each with a cookie that only grows.
- * Readdir goes on behind a cookie, so that an entry made or removed meanwhile makes it neither skip nor
- * repeat another.
+ * Who may do what is not asked here: with POSIX_ACL the kernel checks every permission itself.
+ *
+ * @see docs/posix.md for where a mount of it differs from tmpfs, and why
  */
-import { EEXIST, EFBIG, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM } from '../../abi/errno.ts';
+import { totalmem } from 'node:os';
+import { EFBIG, EINVAL, EISDIR, ENODATA, ENOENT, ENXIO, EOPNOTSUPP } from '../../abi/errno.ts';
 import {
   FATTR_ATIME,
+  FATTR_ATIME_NOW,
   FATTR_CTIME,
   FATTR_GID,
+  FATTR_KILL_SUIDGID,
   FATTR_MODE,
   FATTR_MTIME,
+  FATTR_MTIME_NOW,
   FATTR_SIZE,
   FATTR_UID,
+  FUSE_OPEN_KILL_SUIDGID,
+  FUSE_POLL_SCHEDULE_NOTIFY,
+  FUSE_ROOT_ID,
+  FUSE_SETXATTR_ACL_KILL_SGID,
+  FUSE_WRITE_KILL_SUIDGID,
 } from '../../abi/fuse-constants.ts';
-import { NAME_MAX, RENAME_NOREPLACE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../abi/posix.ts';
-import type { DirectoryReply, Dirent } from '../../protocol/dirent.ts';
-import type { Filesystem } from '../../protocol/filesystem.ts';
+import {
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  FALLOC_FL_ZERO_RANGE,
+  NAME_MAX,
+  O_DIRECT,
+  O_NOATIME,
+  O_TRUNC,
+  POLLIN,
+  POLLOUT,
+  POLLPRI,
+  POLLRDNORM,
+  POLLWRNORM,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFREG,
+  SEEK_DATA,
+  SEEK_HOLE,
+  STATX_BASIC_STATS,
+  STATX_BTIME,
+} from '../../abi/posix.ts';
+import type { DirectoryReply } from '../../protocol/dirent.ts';
+import type { Filesystem, Promised } from '../../protocol/filesystem.ts';
+import { NegotiationError } from '../../protocol/init.ts';
 import { encodeName } from '../../protocol/names.ts';
-import type { Args } from '../../protocol/operations.ts';
+import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
-import { type Node, NodeTable } from '../nodes.ts';
+import type { Connection } from '../../protocol/session.ts';
+import { Locks } from '../locks.ts';
+import { HandleTable } from '../nodes.ts';
+import { changeMode, isAcl, setAcl } from './access.ts';
+import { clock } from './clock.ts';
+import { Content } from './content.ts';
+import { DOT, DOT_DOT, type Entry } from './directory.ts';
+import { MemoryFiles } from './files.ts';
+import type { Atime, MemoryNode } from './node.ts';
+import { PAGE } from './pages.ts';
+import { SIZE_MAX, Tree } from './tree.ts';
+import { checkXattrName, xattrsOf } from './xattrs.ts';
 
-/** A name in a directory. */
-class Entry implements Dirent {
-  readonly name: string;
-  readonly bytes: Buffer;
-  readonly off: bigint;
+export interface MemoryOptions {
+  /** Bytes of file data and extended attributes at most, rounded up to pages of 4 KiB. Default: half of the machine's memory. */
+  readonly size?: number | undefined;
+  /** Files of all kinds at most, the root included; 16,000,000 or fewer. Default: as many as `size` has pages. */
+  readonly nrInodes?: number | undefined;
+  /** When reading moves access times. Default: as the mount says (noatime, strictatime), else relatime. */
+  readonly atime?: Atime | undefined;
+  /**
+   * Tells its files from those of another filesystem that was mounted here before, so that no file handle
+   * (open_by_handle_at(2)) of that one opens a file of this one. 32 bits. Default: random.
+   */
+  readonly generation?: number | undefined;
+}
+
+/** A Map holds 2^24 entries. */
+const INODES_MAX = 16_000_000;
+/** How much one COPY_FILE_RANGE copies at most, so that others need not wait for long: 2 ms. The caller asks again. */
+const COPY_MOST = 8 << 20;
+/** What a file is always ready for. */
+const READY = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
+
+/** An open file. */
+interface Open {
   readonly node: MemoryNode;
-  constructor(name: string, off: bigint, node: MemoryNode) {
-    this.name = name;
-    this.bytes = encodeName(name);
-    this.off = off;
-    this.node = node;
-  }
-  get ino(): bigint {
-    return this.node.attr.ino;
-  }
-  get type(): number {
-    return (this.node.attr.mode & S_IFMT) >> 12;
-  }
+  /** The node's version that was read last, or seen at open. */
+  seen: number;
+  /** The kernel's name of the poll that waits for the next one. */
+  kh: bigint | undefined;
 }
-
-class MemoryNode implements Node {
-  readonly nodeid: number;
-  nlookup = 0;
-  /** The content of a file or the target of a link: `attr.size` bytes of it count, the rest is room. */
-  data: Buffer = EMPTY;
-  /** The entries of a directory. INVARIANT: in the order of their cookies. */
-  readonly entries: Map<string, Entry> | undefined;
-  parent: MemoryNode | undefined;
-  readonly attr;
-  constructor(
-    nodeid: number,
-    mode: number,
-    { uid, gid }: { uid: number; gid: number },
-    parent: MemoryNode | undefined,
-  ) {
-    const { s, ns } = now();
-    const directory = (mode & S_IFMT) === S_IFDIR;
-    this.nodeid = nodeid;
-    this.parent = parent;
-    this.entries = directory ? new Map() : undefined;
-    const times = { atime: s, mtime: s, ctime: s, atimensec: ns, mtimensec: ns, ctimensec: ns };
-    this.attr = { ino: BigInt(nodeid), size: 0, blocks: 0, ...times, mode, nlink: directory ? 2 : 1, uid, gid };
-  }
-  get linked(): boolean {
-    return this.attr.nlink > 0;
-  }
-  /** The inode has changed, and with `data` what is in it. */
-  changed({ data = true } = {}): void {
-    const { s, ns } = now();
-    Object.assign(this.attr, { ctime: s, ctimensec: ns });
-    if (data) Object.assign(this.attr, { mtime: s, mtimensec: ns });
-  }
-}
-
-const EMPTY = Buffer.alloc(0);
-const BLOCK = 4096;
-/** The largest file: what one Buffer can hold on every Node. Bytes. */
-const SIZE_MAX = 0x7fff_ffff;
-/** The kernel sends longer names than Linux's filesystems have. A code unit has three bytes at most. */
-const checkLength = (name: string): void => {
-  if (name.length * 3 > NAME_MAX && encodeName(name).length > NAME_MAX) throw ENAMETOOLONG;
-};
-const now = () => {
-  const ms = Date.now();
-  return { s: Math.floor(ms / 1000), ns: (ms % 1000) * 1_000_000 };
-};
 
 export class MemoryFs implements Filesystem {
-  readonly nodes = new NodeTable<MemoryNode>((node) => this.#resize(node, 0));
-  #nextOff = 3n; // 1 and 2 are "." and ".."
-  #bytes = 0;
+  readonly promises: readonly Promised[] = [
+    'ATOMIC_O_TRUNC',
+    'POSIX_LOCKS',
+    'FLOCK_LOCKS',
+    'EXPORT_SUPPORT',
+    'POSIX_ACL',
+    'HANDLE_KILLPRIV_V2',
+    'CACHE_SYMLINKS',
+    'EXPLICIT_INVAL_DATA',
+  ];
+  readonly tree: Tree;
+  readonly locks = new Locks();
+  /** The files, by path, for the program that owns them. */
+  readonly files: MemoryFiles;
+  readonly #ownAtime: Atime | undefined;
+  #atime: Atime;
+  #connection: Connection | undefined;
+  #handles = new HandleTable<Open>();
+  /** One for all: nodeids are not given twice. */
+  readonly #generation: number;
 
-  constructor() {
+  constructor({ size = totalmem() / 2, nrInodes, atime, generation }: MemoryOptions = {}) {
+    const pages = Math.ceil(size / PAGE);
+    const inodes = nrInodes ?? Math.min(INODES_MAX, Math.max(1, pages));
+    if (!Number.isSafeInteger(pages) || size < 0) throw new RangeError(`size is ${size}: a number of bytes is needed`);
+    if (!Number.isInteger(inodes) || inodes < 1 || inodes > INODES_MAX)
+      throw new RangeError(`nrInodes is ${inodes}: a whole number from 1 to ${INODES_MAX} is needed`);
     const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-    this.nodes.add((nodeid) => new MemoryNode(nodeid, S_IFDIR | 0o755, owner, undefined));
+    this.tree = new Tree(pages, inodes, owner, (kh) => void this.#connection?.notify.poll(kh));
+    this.files = new MemoryFiles(this.tree, owner, () => this.#connection?.notify);
+    this.#generation = (generation ?? Math.floor(Math.random() * 2 ** 32)) >>> 0;
+    this.#ownAtime = atime;
+    this.#atime = atime ?? 'relatime';
   }
 
-  #entries(nodeid: number): Map<string, Entry> {
-    const { entries } = this.nodes.get(nodeid);
-    if (entries === undefined) throw ENOTDIR;
-    return entries;
+  get nodes() {
+    return this.tree.nodes;
+  }
+  /** How many files are open through the mount. */
+  get opened(): number {
+    return this.#handles.size;
   }
 
-  #find(nodeid: number, name: string): Entry {
-    checkLength(name);
-    const entry = this.#entries(nodeid).get(name);
-    if (entry === undefined) throw ENOENT;
-    return entry;
+  init(connection: Connection): void {
+    if (this.#connection)
+      throw new NegotiationError('this MemoryFs is mounted already: to see it in two places use a bind mount');
+    this.#connection = connection;
+    this.#atime = this.#ownAtime ?? connection.atime ?? 'relatime';
+  }
+  destroy(): void {
+    this.#connection = undefined;
+    this.#handles = new HandleTable();
+    this.locks.clear();
+    this.nodes.forgetAll();
+  }
+
+  /** Throws where an invariant does not hold, and says which. */
+  check(): void {
+    this.tree.check();
+    this.locks.check();
   }
 
   /** What a lookup answers, and its count. */
   #given(node: MemoryNode) {
-    return { nodeid: this.nodes.lookup(node).nodeid, attr: node.attr };
+    const { nodeid } = this.nodes.lookup(node);
+    // The root's generation is always 0. @see fs/fuse/inode.c: fuse_get_root_inode
+    return { nodeid, generation: nodeid === FUSE_ROOT_ID ? 0 : this.#generation, attr: node };
   }
-
-  /** The directory where a new name is to go. */
-  #place(nodeid: number, name: string): MemoryNode {
-    const parent = this.nodes.get(nodeid);
-    if (parent.entries === undefined) throw ENOTDIR;
-    if (!parent.linked) throw ENOENT; // removed while somebody was in it
-    checkLength(name);
-    return parent;
-  }
-
-  #make(request: Request, name: string, mode: number): MemoryNode {
-    const parent = this.#place(request.nodeid, name);
-    if (parent.entries!.has(name)) throw EEXIST;
-    const node = this.nodes.add((nodeid) => new MemoryNode(nodeid, mode, request, parent));
-    this.#put(parent, name, node);
-    return node;
-  }
-
-  #put(parent: MemoryNode, name: string, node: MemoryNode): void {
-    if (node.entries) {
-      node.parent = parent;
-      parent.attr.nlink++;
-    }
-    parent.entries!.set(name, new Entry(name, this.#nextOff++, node));
-    parent.changed();
-    node.changed({ data: false });
-  }
-
-  /** Takes a name away, and with `links` the link that it was. */
-  #take(parent: MemoryNode, { name, node }: Entry, links: number): void {
-    parent.entries!.delete(name);
-    if (node.entries) parent.attr.nlink--;
-    parent.changed();
-    node.changed({ data: false });
-    node.attr.nlink -= links;
-    this.nodes.drop(node);
-  }
-
-  #resize(node: MemoryNode, size: number): void {
-    if (size > SIZE_MAX) throw EFBIG;
-    const { data, attr } = node;
-    if (size > data.length) {
-      node.data = Buffer.alloc(Math.min(SIZE_MAX, Math.max(size, data.length * 2, BLOCK)));
-      data.copy(node.data, 0, 0, attr.size);
-    } else if (size < attr.size / 4) node.data = Buffer.from(data.subarray(0, size));
-    else data.fill(0, size, attr.size); // what is cut off must read as zeros when the file grows again
-    this.#bytes += size - attr.size;
-    attr.size = size;
-    attr.blocks = Math.ceil(size / BLOCK) * (BLOCK / 512);
+  #opened(node: MemoryNode) {
+    return { fh: this.#handles.add({ node, seen: node.version, kh: undefined }) };
   }
 
   lookup({ nodeid }: Request, { name }: Args<'LOOKUP'>) {
-    return this.#given(this.#find(nodeid, name).node);
+    const node = this.nodes.get(nodeid);
+    // Whoever opens a file by its handle asks for these two; of the kernel's path walks none gets here.
+    if (name === '.') return this.#given(node);
+    if (name === '..') return this.#given(this.#parent(node));
+    return this.#given(this.tree.find(node, name).node);
+  }
+  #parent(node: MemoryNode): MemoryNode {
+    const parent = node === this.tree.root ? node : node.parent;
+    if (parent === undefined) throw ENOENT;
+    return parent;
   }
   forget(_: Request, one: { nodeid: number; nlookup: number }) {
     this.nodes.forget(one);
   }
+
   getattr({ nodeid }: Request) {
-    return { attr: this.nodes.get(nodeid).attr };
+    return { attr: this.nodes.get(nodeid) };
+  }
+  statx({ nodeid }: Request): Result<'STATX'> {
+    const node = this.nodes.get(nodeid);
+    const time = (tv_sec: number, tv_nsec: number) => ({ tv_sec, tv_nsec });
+    const stat = {
+      ...{ mask: STATX_BASIC_STATS | STATX_BTIME, ino: node.ino, mode: node.mode, nlink: node.nlink },
+      ...{ uid: node.uid, gid: node.gid, size: node.size, blocks: node.blocks, blksize: PAGE },
+      ...{ rdev_major: major(node.rdev), rdev_minor: minor(node.rdev) },
+      atime: time(node.atime, node.atimensec),
+      mtime: time(node.mtime, node.mtimensec),
+      ctime: time(node.ctime, node.ctimensec),
+      btime: time(node.btime, node.btimensec),
+    };
+    return { flags: 0, stat };
   }
 
   setattr({ nodeid }: Request, set: Args<'SETATTR'>) {
     const node = this.nodes.get(nodeid);
-    const { attr } = node;
-    const { s, ns } = now();
-    if (set.valid & FATTR_SIZE) {
-      if (node.entries) throw EISDIR;
-      this.#resize(node, set.size!);
-      node.changed();
+    const { valid } = set;
+    if (valid & FATTR_SIZE) {
+      if (node.isDirectory) throw EISDIR;
+      this.tree.resize(node, set.size!);
     }
-    if (set.valid & FATTR_MODE) attr.mode = (attr.mode & S_IFMT) | (set.mode! & 0o7777);
-    if (set.valid & FATTR_UID) attr.uid = set.uid!;
-    if (set.valid & FATTR_GID) attr.gid = set.gid!;
-    if (set.valid & FATTR_ATIME) Object.assign(attr, { atime: set.atime, atimensec: set.atimensec });
-    if (set.valid & FATTR_MTIME) Object.assign(attr, { mtime: set.mtime, mtimensec: set.mtimensec });
-    const changed =
-      set.valid & FATTR_CTIME ? { ctime: set.ctime, ctimensec: set.ctimensec } : { ctime: s, ctimensec: ns };
-    Object.assign(attr, changed);
-    return { attr };
+    // No bit at all is a chown(2) that changes nothing, or a write on behalf of somebody without privileges.
+    if (valid & (FATTR_UID | FATTR_GID | FATTR_KILL_SUIDGID) || valid === 0) node.killPrivileges();
+    if (valid & FATTR_UID) node.uid = set.uid!;
+    if (valid & FATTR_GID) node.gid = set.gid!;
+    if (valid & FATTR_MODE) changeMode(node, set.mode!);
+    const { seconds, nanoseconds } = clock.tick();
+    if (valid & FATTR_ATIME) {
+      const given = !(valid & FATTR_ATIME_NOW);
+      node.atime = given ? set.atime! : seconds;
+      node.atimensec = given ? set.atimensec! : nanoseconds;
+    }
+    if (valid & FATTR_MTIME) {
+      const given = !(valid & FATTR_MTIME_NOW);
+      node.mtime = given ? set.mtime! : seconds;
+      node.mtimensec = given ? set.mtimensec! : nanoseconds;
+    }
+    node.ctime = valid & FATTR_CTIME ? set.ctime! : seconds;
+    node.ctimensec = valid & FATTR_CTIME ? set.ctimensec! : nanoseconds;
+    return { attr: node };
   }
 
-  mknod(request: Request, { name, mode }: Args<'MKNOD'>) {
-    if ((mode & S_IFMT) !== S_IFREG) throw EPERM;
-    return this.#given(this.#make(request, name, mode));
+  mknod(request: Request, { name, mode, rdev, umask }: Args<'MKNOD'>) {
+    return this.#given(this.tree.make(this.nodes.get(request.nodeid), name, mode, request, { umask, rdev }));
   }
-  create(request: Request, { name, mode }: Args<'CREATE'>) {
-    return { entry: this.#given(this.#make(request, name, S_IFREG | (mode & 0o7777))), open: { fh: 0 } };
-  }
-  mkdir(request: Request, { name, mode }: Args<'MKDIR'>) {
-    return this.#given(this.#make(request, name, S_IFDIR | (mode & 0o7777)));
+  mkdir(request: Request, { name, mode, umask }: Args<'MKDIR'>) {
+    return this.#given(this.tree.make(this.nodes.get(request.nodeid), name, S_IFDIR | mode, request, { umask }));
   }
   symlink(request: Request, { name, target }: Args<'SYMLINK'>) {
-    const node = this.#make(request, name, S_IFLNK | 0o777);
-    node.data = encodeName(target);
-    node.attr.size = node.data.length;
-    this.#bytes += node.attr.size;
-    return this.#given(node);
+    return this.#given(this.tree.make(this.nodes.get(request.nodeid), name, S_IFLNK | 0o777, request, { target }));
   }
-  readlink({ nodeid }: Request) {
-    return this.nodes.get(nodeid).data;
+  create(request: Request, { name, mode, umask }: Args<'CREATE'>) {
+    const node = this.tree.make(this.nodes.get(request.nodeid), name, S_IFREG | mode, request, { umask });
+    return { entry: this.#given(node), open: this.#opened(node) };
+  }
+  tmpfile(request: Request, { mode, umask }: Args<'TMPFILE'>) {
+    const node = this.tree.makeUnnamed(this.nodes.get(request.nodeid), mode, request, umask);
+    return { entry: this.#given(node), open: this.#opened(node) };
   }
   link({ nodeid }: Request, { oldnodeid, newname }: Args<'LINK'>) {
     const node = this.nodes.get(oldnodeid);
-    if (node.entries) throw EPERM;
-    const parent = this.#place(nodeid, newname);
-    if (parent.entries!.has(newname)) throw EEXIST;
-    node.attr.nlink++;
-    this.#put(parent, newname, node);
+    this.tree.link(node, this.nodes.get(nodeid), newname);
     return this.#given(node);
   }
-
   unlink({ nodeid }: Request, { name }: Args<'UNLINK'>) {
-    const entry = this.#find(nodeid, name);
-    if (entry.node.entries) throw EISDIR;
-    this.#take(this.nodes.get(nodeid), entry, 1);
+    this.tree.unlink(this.nodes.get(nodeid), name);
   }
   rmdir({ nodeid }: Request, { name }: Args<'RMDIR'>) {
-    const entry = this.#find(nodeid, name);
-    this.#removable(entry.node);
-    this.#take(this.nodes.get(nodeid), entry, 2);
+    this.tree.rmdir(this.nodes.get(nodeid), name);
   }
-  #removable({ entries }: MemoryNode): void {
-    if (entries === undefined) throw ENOTDIR;
-    if (entries.size > 0) throw ENOTEMPTY;
+  rename(request: Request, { newdir, oldname, newname, flags }: Args<'RENAME2'>) {
+    const from = this.nodes.get(request.nodeid);
+    this.tree.rename(from, oldname, this.nodes.get(newdir), newname, flags, request);
   }
-
-  rename({ nodeid }: Request, { newdir, oldname, newname, flags }: Args<'RENAME2'>) {
-    if (flags & ~RENAME_NOREPLACE) throw EINVAL;
-    const from = this.nodes.get(nodeid);
-    const to = this.#place(newdir, newname);
-    const entry = this.#find(nodeid, oldname);
-    const { node } = entry;
-    for (let up: MemoryNode | undefined = to; up; up = up.parent) if (up === node) throw EINVAL;
-    const there = to.entries!.get(newname);
-    if (there?.node === node) return; // two names of one file: nothing happens, rename(2)
-    if (there) {
-      if (flags & RENAME_NOREPLACE) throw EEXIST;
-      if (node.entries) this.#removable(there.node);
-      else if (there.node.entries) throw EISDIR;
-      this.#take(to, there, there.node.entries ? 2 : 1);
-    }
-    this.#take(from, entry, 0);
-    this.#put(to, newname, node);
-  }
-
-  read({ nodeid }: Request, { offset, size }: Args<'READ'>, reply: Buffer): number {
-    const { data, attr } = this.nodes.get(nodeid);
-    if (offset >= attr.size) return 0;
-    return data.copy(reply, 0, offset, Math.min(offset + size, attr.size));
-  }
-  write({ nodeid }: Request, { offset, data }: Args<'WRITE'>) {
+  readlink({ nodeid }: Request) {
     const node = this.nodes.get(nodeid);
-    if (offset + data.length > node.attr.size) this.#resize(node, offset + data.length);
-    data.copy(node.data, offset);
-    node.changed();
-    return { size: data.length };
+    if (typeof node.body !== 'string') throw EINVAL;
+    node.accessed(this.#atime);
+    return node.body;
+  }
+
+  open({ nodeid }: Request, { flags, open_flags }: Args<'OPEN'>) {
+    const node = this.nodes.get(nodeid);
+    if (flags & O_TRUNC) {
+      this.tree.resize(node, 0);
+      if (open_flags & FUSE_OPEN_KILL_SUIDGID) node.killPrivileges();
+    }
+    return this.#opened(node);
+  }
+  flush({ nodeid }: Request, { lock_owner }: Args<'FLUSH'>) {
+    this.locks.flush(nodeid, lock_owner);
+  }
+  release({ nodeid }: Request, args: Args<'RELEASE'>) {
+    this.locks.release(nodeid, args);
+    const { node, kh } = this.#handles.release(args.fh);
+    if (kh !== undefined) node.waiting?.delete(kh);
+  }
+
+  read({ nodeid }: Request, { fh, offset, size, flags }: Args<'READ'>, reply: Buffer): number {
+    const node = this.nodes.get(nodeid);
+    this.#handles.get(fh).seen = node.version;
+    if (!(flags & O_NOATIME)) node.accessed(this.#atime);
+    const length = Math.min(size, node.size - offset);
+    if (length <= 0) return 0;
+    if (node.body instanceof Content) node.body.read(offset, reply, length);
+    else reply.fill(0, 0, length);
+    return length;
+  }
+  write({ nodeid }: Request, { offset, data, write_flags, flags }: Args<'WRITE'>) {
+    const node = this.nodes.get(nodeid);
+    // The kernel makes EIO of a direct write that is done in part. @see fs/fuse/file.c: fuse_aio_complete
+    const size = this.tree.write(node, offset, data, (flags & O_DIRECT) !== 0);
+    if (write_flags & FUSE_WRITE_KILL_SUIDGID) node.killPrivileges();
+    return { size };
+  }
+
+  fallocate({ nodeid }: Request, { offset, length, mode }: Args<'FALLOCATE'>) {
+    if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) throw EOPNOTSUPP;
+    const end = offset + length;
+    if (end > SIZE_MAX) throw EFBIG;
+    const node = this.nodes.get(nodeid);
+    const content = this.tree.content(node);
+    if (mode & FALLOC_FL_PUNCH_HOLE) content.punch(offset, length);
+    else if (mode & FALLOC_FL_ZERO_RANGE) content.zero(offset, length);
+    else content.allocate(offset, length);
+    this.tree.changed(node, mode & FALLOC_FL_KEEP_SIZE ? node.size : Math.max(node.size, end));
+  }
+  lseek({ nodeid }: Request, { offset, whence }: Args<'LSEEK'>) {
+    const { body, size } = this.nodes.get(nodeid);
+    if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw EINVAL;
+    if (offset >= size) throw ENXIO;
+    const content = body instanceof Content ? body : undefined;
+    if (whence === SEEK_HOLE) return { offset: Math.min(size, content?.hole(offset) ?? offset) };
+    const data = content?.data(offset) ?? size;
+    if (data >= size) throw ENXIO;
+    return { offset: data };
+  }
+  copy_file_range({ nodeid }: Request, { off_in, nodeid_out, off_out, len }: Args<'COPY_FILE_RANGE_64'>) {
+    const source = this.nodes.get(nodeid);
+    const target = this.nodes.get(nodeid_out);
+    const length = Math.min(len, COPY_MOST, source.size - off_in);
+    if (length <= 0) return { bytes_copied: 0 };
+    if (off_out + length > SIZE_MAX) throw EFBIG;
+    const bytes_copied = this.tree.content(target).copy(this.tree.content(source), off_in, off_out, length);
+    this.tree.changed(target, Math.max(target.size, off_out + bytes_copied));
+    source.accessed(this.#atime);
+    return { bytes_copied };
+  }
+
+  setxattr({ nodeid }: Request, { name, value, flags, setxattr_flags }: Args<'SETXATTR'>) {
+    const node = this.nodes.get(nodeid);
+    if (isAcl(name)) setAcl(node, name, value, (setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) !== 0, this.tree.pages);
+    else {
+      checkXattrName(name);
+      xattrsOf(node, this.tree.pages).set(name, value, flags);
+    }
+    node.touchInode();
+  }
+  getxattr({ nodeid }: Request, { name }: Args<'GETXATTR'>): Buffer {
+    const { xattrs } = this.nodes.get(nodeid);
+    if (!isAcl(name)) checkXattrName(name);
+    const value = xattrs?.get(name);
+    if (value === undefined) throw ENODATA;
+    return value;
+  }
+  listxattr({ nodeid, uid }: Request): Buffer {
+    const { xattrs } = this.nodes.get(nodeid);
+    // The kernel asks CAP_SYS_ADMIN of who reads or sets a trusted one, but does not take it out of the list.
+    const names = [...(xattrs?.names() ?? [])].filter((name) => uid === 0 || !name.startsWith('trusted.'));
+    return encodeName(names.map((name) => `${name}\0`).join(''));
+  }
+  removexattr({ nodeid }: Request, { name }: Args<'REMOVEXATTR'>) {
+    const node = this.nodes.get(nodeid);
+    if (!isAcl(name)) checkXattrName(name);
+    // To remove an ACL that is not there is no error. @see fs/posix_acl.c: vfs_remove_acl
+    if (!node.xattrs?.remove(name) && !isAcl(name)) throw ENODATA;
+    node.touchInode();
   }
 
   readdir(request: Request, args: Args<'READDIR'>, reply: DirectoryReply) {
-    this.#list(this.nodes.get(request.nodeid), args.offset, reply);
+    this.#list(this.nodes.get(request.nodeid), args, reply);
   }
   readdirplus(request: Request, args: Args<'READDIRPLUS'>, reply: DirectoryReply) {
-    this.#list(this.nodes.get(request.nodeid), args.offset, reply, (entry) => this.#given(entry.node));
+    this.#list(this.nodes.get(request.nodeid), args, reply, ({ node }) => this.#given(node));
   }
   #list(
     node: MemoryNode,
-    offset: bigint,
+    { offset, flags }: Args<'READDIR'>,
     reply: DirectoryReply,
-    lookup?: (entry: Entry) => { nodeid: number; attr: MemoryNode['attr'] },
+    lookup?: (entry: Entry) => Result<'LOOKUP'>,
   ): void {
-    if (node.entries === undefined) throw ENOTDIR;
-    if (offset < 1n && !reply.add(new Entry('.', 1n, node))) return;
-    if (offset < 2n && !reply.add(new Entry('..', 2n, node.parent ?? node))) return;
-    for (const entry of node.entries.values()) if (entry.off > offset && !reply.add(entry, lookup)) return;
+    const directory = this.tree.directory(node);
+    if (!(flags & O_NOATIME)) node.accessed(this.#atime);
+    const { ino } = node;
+    const type = S_IFDIR >> 12;
+    if (offset < DOT && !reply.add({ name: '.', ino, type, off: DOT })) return;
+    const up = (node.parent ?? node).ino;
+    if (offset < DOT_DOT && !reply.add({ name: '..', ino: up, type, off: DOT_DOT })) return;
+    directory.list(offset, (entry) => reply.add(entry, lookup));
+  }
+
+  getlk({ nodeid }: Request, args: Args<'GETLK'>) {
+    return this.locks.getlk(nodeid, args);
+  }
+  setlk(request: Request, args: Args<'SETLKW'>) {
+    return this.locks.setlk(request, args);
+  }
+
+  /**
+   * A file is always ready to be read and written. Who asks for POLLPRI is told when its content has changed since
+   * it was opened or last read, as by the files of sysfs and cgroups; tmpfs has nothing like it.
+   */
+  poll({ nodeid }: Request, { fh, kh, flags, events }: Args<'POLL'>) {
+    const node = this.nodes.get(nodeid);
+    const open = this.#handles.get(fh);
+    const revents = (READY | (node.version === open.seen ? 0 : POLLPRI)) & events;
+    if (revents === 0 && flags & FUSE_POLL_SCHEDULE_NOTIFY) {
+      open.kh = kh;
+      node.waiting ??= new Set();
+      node.waiting.add(kh);
+    }
+    return { revents };
   }
 
   statfs() {
-    const used = Math.ceil(this.#bytes / BLOCK);
-    const blocks = Math.max(used, 1 << 20);
+    const { limit, reserved } = this.tree.pages;
+    const free = limit - reserved;
     return {
-      blocks,
-      bfree: blocks - used,
-      bavail: blocks - used,
-      files: this.nodes.size,
-      ffree: 1 << 20,
-      bsize: BLOCK,
-      frsize: BLOCK,
+      blocks: limit,
+      bfree: free,
+      bavail: free,
+      files: this.tree.inodes,
+      ffree: this.tree.inodes - this.nodes.size,
+      bsize: PAGE,
+      frsize: PAGE,
       namelen: NAME_MAX,
     };
   }
 }
+
+/** The halves of a device number as the kernel packs it into 32 bits. @see include/linux/kdev_t.h: new_encode_dev */
+const major = (rdev: number): number => (rdev >>> 8) & 0xfff;
+const minor = (rdev: number): number => (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
