@@ -1,24 +1,118 @@
-/** The cases of test/posix/suite.ts on a real mount, held to what a native filesystem does. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+/**
+ * The POSIX table on real mounts, held to what native filesystems do: each row is run on tmpfs, on an ext4 of our
+ * own, and on a mount of MemoryFs; what the mount gives must be what Linux gave. Then on mounts with other options,
+ * which must not make a difference.
+ */
+import { chmodSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MemoryFs } from '../../src/fs/index.ts';
-import { posix } from '../posix/suite.ts';
-import { kernelTest, mounted } from '../support.ts';
+import type { MountOptions } from '../../src/options.ts';
+import { ROOT } from '../installed.ts';
+import { Agent } from '../posix/agent.ts';
+import { posix } from '../posix/rows.ts';
+import type { Row } from '../posix/table.ts';
+import { kernelTest, lacking, mounted, run, type TestMount, temporary } from '../support.ts';
 
-/** A directory on tmpfs, or where the system keeps its temporary files: what Linux does, we expect. */
-const native = (): string => mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'rawfuse-native-'));
+/** How long one mount may serve all rows, in ms. */
+const WATCHDOG = 240_000;
 
-for (const [name, check] of Object.entries(posix))
-  kernelTest(`as a native filesystem does: ${name}`, async () => {
-    const dir = native();
-    let expected: unknown;
-    try {
-      expected = await check(dir);
-    } finally {
-      rmSync(dir, { recursive: true });
-    }
-    await using m = await mounted(new MemoryFs());
-    expect(await check(m.dir)).toEqual(expected);
+const rows = Object.entries(posix).map(([name, each]): [string, Row] => [
+  name,
+  typeof each === 'string' ? { script: each } : each,
+]);
+
+/** A tmpfs and an ext4 of our own: what the machine has of them may be mounted noexec, or be missing. */
+class Natives implements AsyncDisposable {
+  readonly #dir = temporary();
+  readonly tmpfs = join(this.#dir, 'tmpfs');
+  readonly ext4 = join(this.#dir, 'ext4');
+
+  async mount(): Promise<this> {
+    chmodSync(this.#dir, 0o755); // rows run as other users, too
+    for (const dir of [this.tmpfs, this.ext4]) mkdirSync(dir);
+    const image = join(this.#dir, 'image');
+    await run('mount', ['-t', 'tmpfs', '-o', 'mode=755', 'none', this.tmpfs]);
+    await run('truncate', ['--size=512M', image]);
+    await run('mkfs.ext4', ['-q', '-F', '-E', 'lazy_itable_init=1,lazy_journal_init=1', image]);
+    await run('mount', ['-o', 'loop,acl,user_xattr', image, this.ext4]);
+    return this;
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const dir of [this.tmpfs, this.ext4]) await run('umount', ['--lazy', dir]).catch(() => {});
+    rmSync(this.#dir, { recursive: true });
+  }
+}
+
+const BY_DEFAULT: MountOptions = {};
+const mounts: readonly [string, MountOptions][] = [
+  ['by default', BY_DEFAULT],
+  ['without caches', { entryTimeout: 0, attrTimeout: 0 }],
+  ['with long timeouts', { entryTimeout: 600, attrTimeout: 600, negativeTimeout: 600 }],
+];
+
+test('the table has 400 rows or more', () => expect(rows.length).toBeGreaterThanOrEqual(400));
+
+test('docs/posix.md explains each difference that FUSE makes', () => {
+  const text = readFileSync(join(ROOT, 'docs/posix.md'), 'utf8');
+  const headings = [...text.matchAll(/^#+ (.*)$/gmu)].map(([, heading]) => heading!);
+  const reasons = rows.flatMap(([, { fuse }]) => (fuse ? [fuse.why] : []));
+  expect(reasons.filter((why) => !headings.includes(why))).toEqual([]);
+});
+
+describe('as Linux does', () => {
+  const expected = new Map<string, unknown>();
+  let agent: Agent;
+  let natives: Natives;
+  beforeAll(async () => {
+    agent = new Agent();
+    if (lacking === undefined) natives = await new Natives().mount();
   });
+  afterAll(async () => {
+    await agent[Symbol.asyncDispose]();
+    await natives?.[Symbol.asyncDispose]();
+  });
+
+  for (const [name, row] of rows)
+    kernelTest(`natively: ${name}`, async () => {
+      const { like = 'tmpfs' } = row;
+      expected.set(name, await agent.run(row.script, natives[like]));
+      if (row.like === undefined)
+        expect(await agent.run(row.script, natives.ext4), 'ext4 does as tmpfs').toEqual(expected.get(name));
+    });
+
+  for (const [title, options] of mounts)
+    describe(title, () => {
+      const filesystem = new MemoryFs();
+      let mount: TestMount;
+      beforeAll(async () => {
+        const all = { allowOther: true, dev: true, suid: true, ...options };
+        if (lacking === undefined) mount = await mounted(filesystem, all, { watchdog: WATCHDOG });
+      });
+      afterAll(async () => {
+        await mount?.[Symbol.asyncDispose]();
+        filesystem.check();
+      }, 60_000);
+      for (const [name, row] of rows)
+        kernelTest(`${title}: ${name}`, async () => {
+          const found = await agent.run(row.script, mount.dir);
+          const native = expected.get(name);
+          if (row.fuse === undefined) return expect(found).toEqual(native);
+          // By default FUSE must make the difference, or it is to be taken out of the table; other options may undo it.
+          if (options === BY_DEFAULT) expect(native).not.toEqual(row.fuse.out);
+          expect(options === BY_DEFAULT ? [row.fuse.out] : [row.fuse.out, native]).toContainEqual(found);
+        });
+    });
+});
+
+kernelTest('the table can fail: a filesystem that loses what is written at the end of a file is found', async () => {
+  const broken = new (class extends MemoryFs {
+    override write(...[request, args]: Parameters<MemoryFs['write']>) {
+      return super.write(request, args.offset > 0 ? { ...args, data: Buffer.from(args.data).fill(0) } : args);
+    }
+  })();
+  await using m = await mounted(broken, { allowOther: true });
+  await using agent = new Agent();
+  const script = "write('a', 'one'); fd = os.open('a', O_WRONLY | O_APPEND); os.write(fd, b'two'); out(read('a'))";
+  expect(await agent.run(script, m.dir)).not.toEqual(['onetwo']);
+});
