@@ -3,7 +3,7 @@ The hands of the POSIX table: makes the calls of one row after another, each row
 
 Reads a JSON object a line: {"id", "base", "script"}. Makes a directory in "base", which goes again at the end, and
 forks; the child enters the directory (as root, umask 022) and runs the script, a piece of Python whose names are those below. What it gave to `out` comes back as a JSON
-object a line: {"id", "out"} or {"id", "error"}. A row that lasts longer than 20 seconds is an error.
+object a line: {"id", "out"} or {"id", "error"}. A row that lasts longer than LIMIT is an error.
 
 In a script:
   out(value, ...)          results, as JSON; bytes become text (latin-1)
@@ -51,6 +51,12 @@ ROOT = (0, 0, [])
 ALICE = (12345, 12345, [12345, 3000])
 BOB = (12346, 12346, [12346, 2000])
 ALICE_STAFF = (12345, 2000, [2000, 3000])
+
+# Python knows it by its older name.
+errno.errorcode[errno.EDEADLK] = 'EDEADLK'
+PR_SET_PDEATHSIG = 1
+# What a row may take, in seconds, and how long after that nobody waits for it any more.
+LIMIT, GRACE = 20, 5
 
 results = []
 
@@ -140,6 +146,7 @@ def forked(f):
     if pid == 0:
         status = 1
         try:
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # it does not outlive the row
             os.close(reader)
             try:
                 value = ('value', plain(f()))
@@ -243,7 +250,7 @@ def open_handle(handle, flags=os.O_RDONLY, mount='.'):
 
 
 def flock_struct(kind, start, length, whence=0):
-    return struct.pack('<hhqqi4x', kind, whence, start, length, 0)
+    return struct.pack('<hh4xqqi4x', kind, whence, start, length, 0)
 
 
 def setlk(fd, kind, start=0, length=0, command=fcntl.F_SETLK, whence=0):
@@ -253,7 +260,7 @@ def setlk(fd, kind, start=0, length=0, command=fcntl.F_SETLK, whence=0):
 
 def getlk(fd, kind, start=0, length=0, command=fcntl.F_GETLK):
     """(type, start, length) of the lock that is in the way, or ('UNLCK',)."""
-    found, _, at, size, _pid = struct.unpack('<hhqqi4x', fcntl.fcntl(fd, command, flock_struct(kind, start, length)))
+    found, _, at, size, _pid = struct.unpack('<hh4xqqi4x', fcntl.fcntl(fd, command, flock_struct(kind, start, length)))
     if found == fcntl.F_UNLCK:
         return ['UNLCK']
     return [{fcntl.F_RDLCK: 'RDLCK', fcntl.F_WRLCK: 'WRLCK'}[found], at, size]
@@ -262,9 +269,32 @@ def getlk(fd, kind, start=0, length=0, command=fcntl.F_GETLK):
 def run_row(row):
     os.chdir(row['dir'])
     os.umask(0o022)
-    signal.alarm(20)
+    signal.alarm(LIMIT)
     exec(compile(row['script'], '<row>', 'exec'), globals())
     return results
+
+
+def answer_of(pid, reader):
+    """What a row's process wrote, and how it ended. Another process may still hold the pipe: its end is not waited for."""
+    text, ended, late = b'', None, time.monotonic() + LIMIT + GRACE
+    while ended is None:
+        if select.select([reader], [], [], 0.1)[0]:
+            piece = os.read(reader, 1 << 16)
+            text += piece
+            if piece:
+                continue
+            ended = os.waitpid(pid, 0)
+        else:
+            found = os.waitpid(pid, os.WNOHANG)
+            ended = found if found[0] else None
+        if ended is None and time.monotonic() > late:
+            os.killpg(pid, signal.SIGKILL)
+    os.close(reader)
+    try:
+        os.killpg(pid, signal.SIGKILL)  # what the row left running
+    except ProcessLookupError:
+        pass
+    return text, ended[1]
 
 
 def main():
@@ -285,13 +315,7 @@ def main():
                 file.write(json.dumps(answer))
             os._exit(0)
         os.close(writer)
-        with os.fdopen(reader) as file:
-            text = file.read()
-        _, status = os.waitpid(pid, 0)
-        try:
-            os.killpg(pid, signal.SIGKILL)  # what the row left running
-        except ProcessLookupError:
-            pass
+        text, status = answer_of(pid, reader)
         answer = json.loads(text) if text else {'error': f'the row ended with status {status}: it hung or was killed'}
         shutil.rmtree(row['dir'], ignore_errors=True)
         print(json.dumps({'id': row['id'], **answer}), flush=True)

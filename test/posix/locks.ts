@@ -11,19 +11,6 @@ import { py } from './words.ts';
  * instead. No process stays longer than the row's own.
  */
 const KEEP = py`
-  def flock_struct(kind, start, length, whence=0):
-      return struct.pack('<hh4xqqi4x', kind, whence, start, length, 0)
-
-  def getlk(fd, kind, start=0, length=0, command=F_GETLK):
-      found, _, at, size, _pid = struct.unpack('<hh4xqqi4x', fcntl.fcntl(fd, command, flock_struct(kind, start, length)))
-      return ['UNLCK'] if found == F_UNLCK else [{F_RDLCK: 'RDLCK', F_WRLCK: 'WRLCK'}[found], at, size]
-
-  def spawn(f):
-      return forked(lambda: (libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), f())[1])
-
-  PR_SET_PDEATHSIG = 1
-  errno.errorcode[errno.EDEADLK] = 'EDEADLK'
-
   def keep(f):
       ready, go = os.pipe(), os.pipe()
       def body():
