@@ -4,10 +4,11 @@
  */
 import { parseArgs } from 'node:util';
 import type { Bench, Row } from './measure.ts';
+import { memory } from './memory.ts';
 import { protocol } from './protocol.ts';
 import { build } from './servers.ts';
 
-const benches: Readonly<Record<string, Bench>> = { protocol };
+const benches: Readonly<Record<string, Bench>> = { protocol, memory };
 
 const usage = `usage: npm run bench [-- NAME...] [--quick] [--json]
 

@@ -15,6 +15,8 @@
 //  mkdir_rmdir   mkdir + rmdir, each thread in a directory of its own
 //  rename        rename a<->b in the thread's own directory
 //  readdir       opendir + readdir to the end + closedir of a directory of 1000 files
+//  listN         the same, without looking up the path each time, over a directory of N files, which is made on first
+//                use by mknod(2) where there is none
 //  read4k        pread of 4 KiB at a random 4 KiB-aligned offset of a 64 MiB file, O_DIRECT when possible
 //  write4k       pwrite likewise
 //  seqread       1 MiB reads over a 256 MiB file (split into THREADS segments, each thread loops over
@@ -46,6 +48,8 @@ static int g_threads;
 static double g_seconds;
 static char g_base[3000];
 static int g_direct = -1;
+static int g_list;
+static long g_entries = NFILES;
 static size_t g_bs;
 static pthread_barrier_t g_bar;
 
@@ -120,6 +124,20 @@ static void need_files(void)
 		int fd = open(g_fpath[i], O_CREAT | O_WRONLY, 0644);
 		if (fd < 0) die("create", g_fpath[i]);
 		if (close(fd)) die("close", g_fpath[i]);
+	}
+}
+
+static void need_list(long n)
+{
+	char d[3100], p[3200];
+	snprintf(d, sizeof d, "%s/list%ld", g_base, n);
+	if (mkdir(d, 0755)) {
+		if (errno != EEXIST) die("mkdir", d);
+		return;	// op_readdir counts
+	}
+	for (long i = 0; i < n; i++) {
+		snprintf(p, sizeof p, "%s/f%07ld", d, i);
+		if (mknod(p, S_IFREG | 0644, 0)) die("mknod", p);
 	}
 }
 
@@ -204,14 +222,14 @@ static uint64_t op_rename(struct th *t)
 }
 static uint64_t op_readdir(struct th *t)
 {
-	DIR *d = opendir(t->p1);
+	DIR *d = t->fd < 0 ? opendir(t->p1) : fdopendir(openat(t->fd, ".", O_RDONLY | O_DIRECTORY));
 	if (!d) die("opendir", t->p1);
-	int n = 0;
+	long n = 0;
 	struct dirent *e;
 	while (errno = 0, (e = readdir(d)))
 		if (e->d_name[0] == 'f') n++;
 	if (errno) die("readdir", t->p1);
-	if (n != NFILES) { errno = EIO; die("readdir(count)", t->p1); }
+	if (n != g_entries) { errno = EIO; die("readdir(count)", t->p1); }
 	closedir(d);
 	return 0;
 }
@@ -320,6 +338,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(o, "mkdir_rmdir")) g_fn = op_mkdir, pertd = 1;
 	else if (!strcmp(o, "rename")) g_fn = op_rename, pertd = 1;
 	else if (!strcmp(o, "readdir")) g_fn = op_readdir, need_files();
+	else if (!strncmp(o, "list", 4) && (g_entries = atol(o + 4)) > 0) g_fn = op_readdir, g_list = 1, need_list(g_entries);
 	else if (!strcmp(o, "read4k")) g_fn = op_read4k, io = 1;
 	else if (!strcmp(o, "write4k")) g_fn = op_write4k, io = 1, flags = O_RDWR;
 	else if (!strncmp(o, "seqread", 7)) g_fn = op_seqread, io = 2;
@@ -348,7 +367,8 @@ int main(int argc, char **argv)
 				if (fd < 0) die("create", t->p1);
 				close(fd);
 			}
-		} else if (g_fn == op_readdir) snprintf(t->p1, sizeof t->p1, "%s/files", g_base);
+		} else if (g_fn == op_readdir) snprintf(t->p1, sizeof t->p1, "%s/%s", g_base, g_list ? o : "files");
+		if (g_list) t->fd = open(t->p1, O_PATH | O_DIRECTORY);
 		if (io) {
 			if (posix_memalign((void **)&t->buf, 4096, 1 << 20)) return 2;
 			memset(t->buf, 0x5a + i, 1 << 20);

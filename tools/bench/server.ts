@@ -1,17 +1,25 @@
 /**
- * A server under test, a process of its own: `node server.js ours|loop DIR errno|negative sync|async`. Mounts,
- * says `ready` over its channel, and answers the bench's questions about itself. Ends when the channel does.
+ * A server under test, a process of its own: `node server.js WHICH DIR errno|negative sync|async`. Mounts,
+ * says `ready` over its channel, and answers the bench's questions about itself. Ends when the
+ * channel does.
  */
 import { spawn } from 'node:child_process';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { MemoryFs } from '../../src/fs/index.ts';
 import { mount } from '../../src/index.ts';
 import { type Absent, canned, cannedAsync } from './canned.ts';
+import { fill } from './memory-fill.ts';
 import { rawLoop } from './raw-loop.ts';
 
-/** What the bench may ask; each answer is a number. */
-export type Question = 'cpu' | 'gap' | 'worst gap';
+/** The canned filesystem, the raw loop; MemoryFs by default, where it lists names alone, and where the kernel may keep nothing. */
+export type Which = 'ours' | 'loop' | 'memory' | 'listing' | 'uncached';
+/** What the bench may ask; each answer is a number. `fill` takes one: how many files to make. */
+export type Question = 'cpu' | 'gap' | 'worst gap' | 'rss' | 'fill';
 export interface Asked {
   readonly id: number;
   readonly question: Question;
+  readonly count: number;
 }
 export interface Answered {
   readonly id: number;
@@ -21,7 +29,7 @@ export interface Answered {
 const [, , which, directory, absent, handlers] = process.argv as string[] as [
   string,
   string,
-  'ours' | 'loop',
+  Which,
   string,
   Absent,
   'sync' | 'async',
@@ -47,8 +55,25 @@ function watchTimer(): number {
   return 0;
 }
 
-const answers: Record<Question, () => number | Promise<number>> = {
+/** Bytes that are resident when all that nobody holds has been given back. */
+function rss(): number {
+  setFlagsFromString('--expose-gc'); // here and not for the process: V8 is to collect when it would
+  (runInNewContext('gc') as () => void)();
+  return process.memoryUsage.rss();
+}
+
+/** MemoryFs with room for a million files whatever memory the machine has. */
+function memoryFs(): MemoryFs {
+  const filesystem = new MemoryFs({ nrInodes: 2_000_000 });
+  if (which === 'listing') Object.defineProperty(filesystem, 'readdirplus', { value: undefined });
+  return filesystem;
+}
+const memory = which === 'ours' || which === 'loop' ? undefined : memoryFs();
+
+const answers: Record<Question, (count: number) => number | Promise<number>> = {
   cpu,
+  rss,
+  fill: (count) => fill(memory!, count),
   gap: watchTimer,
   'worst gap': () => {
     clearInterval(timer);
@@ -56,8 +81,8 @@ const answers: Record<Question, () => number | Promise<number>> = {
   },
 };
 
-process.on('message', async ({ id, question }: Asked) => {
-  process.send!({ id, value: await answers[question]() } satisfies Answered);
+process.on('message', async ({ id, question, count }: Asked) => {
+  process.send!({ id, value: await answers[question](count) } satisfies Answered);
 });
 
 let unmount: () => void;
@@ -65,9 +90,9 @@ if (which === 'loop') {
   rawLoop(directory, absent, () => process.exit());
   unmount = () => spawn('umount', ['-l', directory], { stdio: 'ignore' });
 } else {
-  const mounted = await mount(handlers === 'async' ? cannedAsync(absent) : canned(absent), directory, {
-    allowOther: true,
-  });
+  const filesystem = memory ?? (handlers === 'async' ? cannedAsync(absent) : canned(absent));
+  const timeouts = which === 'uncached' ? { entryTimeout: 0, attrTimeout: 0 } : {};
+  const mounted = await mount(filesystem, directory, { allowOther: true, ...timeouts });
   mounted.closed.then(() => process.exit());
   unmount = () => void mounted.unmount({ lazy: true });
 }

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Absent } from './canned.ts';
-import type { Answered, Asked, Question } from './server.ts';
+import type { Answered, Asked, Question, Which } from './server.ts';
 
 const execute = promisify(execFile);
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -49,6 +49,46 @@ export interface Load {
   readonly ops_per_s: number;
 }
 
+/** Operations per second, and the server's CPU time for each in us. */
+export interface Loaded {
+  readonly value: number;
+  readonly cpu: number;
+}
+
+/**
+ * Loads a mount with an operation of the client, between two looks at what CPU time its server has used so far.
+ * The client has `patience` ms for what it needs first.
+ */
+export async function loadMount(
+  directory: string,
+  cpu: () => Promise<number>,
+  op: string,
+  clients: number,
+  seconds: number,
+  patience = 30_000,
+): Promise<Loaded> {
+  const before = await cpu();
+  const { stdout } = await execute(await client(), [directory, op, `${clients}`, `${seconds}`], {
+    timeout: patience + seconds * 1000,
+    killSignal: 'SIGKILL',
+  }).catch((error) => {
+    throw new Error(`the load client failed at ${op}: ${error.stdout || error.message}`);
+  });
+  const { ops, ops_per_s } = JSON.parse(stdout) as Load;
+  return { value: ops_per_s, cpu: ((await cpu()) - before) / ops };
+}
+
+/** A directory to mount on, with a name that is nobody else's. */
+export const mountPoint = (): Promise<string> => mkdtemp(join(tmpdir(), 'rawfuse-bench-'));
+
+/** Removes it again, and first what is left of a mount whose server had to be killed. */
+export async function removeMountPoint(directory: string): Promise<void> {
+  await rmdir(directory).catch(async () => {
+    await execute('umount', ['-l', directory]).catch(() => {});
+    await rmdir(directory);
+  });
+}
+
 /** Runs a script of the build by plain node; what it printed. */
 export async function runBuilt(file: string, args: readonly string[]): Promise<string> {
   return (await execute(process.execPath, [built(file), ...args], { timeout: 300_000 })).stdout;
@@ -72,12 +112,8 @@ export class Server {
     });
   }
 
-  static async start(
-    which: 'ours' | 'loop',
-    absent: Absent = 'errno',
-    handlers: 'sync' | 'async' = 'sync',
-  ): Promise<Server> {
-    const directory = await mkdtemp(join(tmpdir(), 'rawfuse-bench-'));
+  static async start(which: Which, absent: Absent = 'errno', handlers: 'sync' | 'async' = 'sync'): Promise<Server> {
+    const directory = await mountPoint();
     // No execArgv: this process may run under tsx.
     const child = fork(built('server.js'), [which, directory, absent, handlers], { execArgv: profiling() });
     const ready = await Promise.race([once(child, 'message'), once(child, 'exit')]);
@@ -89,27 +125,17 @@ export class Server {
     return new Error(`the server of ${this.directory} ended; was it unmounted by somebody else?`);
   }
 
-  ask(question: Question): Promise<number> {
+  ask(question: Question, count = 0): Promise<number> {
     const id = this.#asked++;
     return new Promise((resolve, reject) => {
       if (!this.#process.connected) return reject(this.#gone());
       this.#waiting.set(id, { resolve, reject });
-      this.#process.send({ id, question } satisfies Asked);
+      this.#process.send({ id, question, count } satisfies Asked);
     });
   }
 
-  /** Loads it with an operation of the client; operations per second, and its CPU time per operation in us. */
-  async load(op: string, clients: number, seconds: number): Promise<{ value: number; cpu: number }> {
-    const before = await this.ask('cpu');
-    const timeout = 30_000 + seconds * 1000;
-    const { stdout } = await execute(await client(), [this.directory, op, `${clients}`, `${seconds}`], {
-      timeout,
-      killSignal: 'SIGKILL',
-    }).catch((error) => {
-      throw new Error(`the load client failed at ${op}: ${error.stdout || error.message}`);
-    });
-    const { ops, ops_per_s } = JSON.parse(stdout) as Load;
-    return { value: ops_per_s, cpu: ((await this.ask('cpu')) - before) / ops };
+  load(op: string, clients: number, seconds: number, patience?: number): Promise<Loaded> {
+    return loadMount(this.directory, () => this.ask('cpu'), op, clients, seconds, patience);
   }
 
   /** CPU time in us a second while nobody asks for anything, not even this bench. */
@@ -127,15 +153,12 @@ export class Server {
       await gone;
       clearTimeout(late);
     }
-    await rmdir(this.directory).catch(async () => {
-      await execute('umount', ['-l', this.directory]).catch(() => {}); // it was killed
-      await rmdir(this.directory);
-    });
+    await removeMountPoint(this.directory);
   }
 }
 
 /** CPU time of all threads of a process in us. @see proc(5): schedstat */
-async function cpuTime(pid: number): Promise<number> {
+export async function cpuTime(pid: number): Promise<number> {
   let ns = 0;
   for (const thread of await readdir(`/proc/${pid}/task`))
     ns += Number((await readFile(`/proc/${pid}/task/${thread}/schedstat`, 'utf8')).split(' ')[0]);
