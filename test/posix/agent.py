@@ -276,25 +276,26 @@ def run_row(row):
 
 def answer_of(pid, reader):
     """What a row's process wrote, and how it ended. Another process may still hold the pipe: its end is not waited for."""
-    text, ended, late = b'', None, time.monotonic() + LIMIT + GRACE
-    while ended is None:
-        if select.select([reader], [], [], 0.1)[0]:
+    text, ended, late = b'', False, time.monotonic() + LIMIT + GRACE
+    while True:
+        if select.select([reader], [], [], 0 if ended else 0.1)[0]:
             piece = os.read(reader, 1 << 16)
             text += piece
-            if piece:
-                continue
-            ended = os.waitpid(pid, 0)
+            if not piece:
+                break
+        elif ended:  # and all that it wrote is read
+            break
         else:
-            found = os.waitpid(pid, os.WNOHANG)
-            ended = found if found[0] else None
-        if ended is None and time.monotonic() > late:
-            os.killpg(pid, signal.SIGKILL)
+            ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+            if time.monotonic() > late:
+                os.killpg(pid, signal.SIGKILL)
     os.close(reader)
+    _, status = os.waitpid(pid, 0)
     try:
         os.killpg(pid, signal.SIGKILL)  # what the row left running
     except ProcessLookupError:
         pass
-    return text, ended[1]
+    return text, status
 
 
 def main():

@@ -7,8 +7,8 @@ import { py } from './words.ts';
 
 /**
  * keep(f): a process that has run f, and stays until end(it), which gives f's value, or kill(it). waits(it): whether a
- * process, or the thread of an id, has come to wait inside fcntl or flock, if only for an answer; false where it ended
- * instead. No process stays longer than the row's own.
+ * process, or the thread of an id, has come to wait in a call that may wait for a lock; false where it ended instead: a call
+ * that may not can be seen asleep too, as it waits for its answer. No process stays longer than the row's own.
  */
 const KEEP = py`
   def keep(f):
@@ -35,17 +35,18 @@ const KEEP = py`
       at = f'/proc/{who if isinstance(who, int) else who.pid}'
       while True:
           try:
-              call = read(at + '/syscall').split()[0]
+              call = read(at + '/syscall').split()
               state = read(at + '/stat').rsplit(b')', 1)[1].split()[0]
           except (FileNotFoundError, ProcessLookupError):
               return False
           if state == b'Z':
               return False
-          if state == b'S' and call in CALLS:
+          if state == b'S' and call[0] in CALLS and CALLS[call[0]](int(call[2], 16)):
               return True
           time.sleep(0.001)
 
-  CALLS = {'x86_64': (b'72', b'73'), 'aarch64': (b'25', b'32')}[os.uname().machine]
+  waiting = (lambda command: command in (F_SETLKW, F_OFD_SETLKW), lambda operation: not operation & LOCK_NB)
+  CALLS = dict(zip({'x86_64': (b'72', b'73'), 'aarch64': (b'25', b'32')}[os.uname().machine], waiting))
   rw = lambda name='f': os.open(name, O_RDWR | O_CREAT, 0o644)
   wait_for = lambda kind, start=0, length=0, name='f': spawn(lambda: setlk(rw(name), kind, start, length, F_SETLKW))
   get = lambda kind=F_WRLCK, start=0, length=0, name='f': spawn(lambda: getlk(rw(name), kind, start, length))
@@ -506,6 +507,7 @@ const waiting: Table = {
     two = spawn(lambda: body('2', '0'))
     os.read(ready[0], 1)
     one = spawn(lambda: body('1', '2'))
+    os.read(ready[0], 1) # it has its own: what it is seen to wait for is the other
     out(waits(two), waits(one), t(setlk, rw('1'), F_WRLCK, 0, 0, F_SETLKW))
     os.close(fd)
     out(join(two), join(one))`,
