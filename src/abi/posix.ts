@@ -174,7 +174,9 @@ export const UMOUNT_NOFOLLOW = 8;
 // mmap(2), madvise(2)
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
+export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
 export const MAP_ANONYMOUS = 0x20;
 export const MAP_NORESERVE = 0x4000;
+export const MAP_POPULATE = 0x8000;
 export const MADV_DONTNEED = 4;

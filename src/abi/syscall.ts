@@ -34,6 +34,13 @@ const libcSysconf = libc.func('int64 sysconf(int name)');
 const libcSocketpair = libc.func('int socketpair(int domain, int type, int protocol, _Out_ int *pair)');
 const libcSetsockopt = libc.func('int setsockopt(int fd, int level, int name, int *value, uint length)');
 const libcGettid = libc.func('int gettid()');
+// glibc has no wrappers for io_uring; their numbers are the same on every architecture.
+const libcUringSetup = libc.func('syscall', 'int64', ['int64', 'uint', 'uintptr_t']);
+const libcUringEnter = libc.func('syscall', 'int64', ['int64', 'uint', 'uint', 'uint', 'uint', 'uintptr_t', 'size_t']);
+const libcUringRegister = libc.func('syscall', 'int64', ['int64', 'uint', 'uint', 'uintptr_t', 'uint']);
+const SYS_IO_URING_SETUP = 425;
+const SYS_IO_URING_ENTER = 426;
+const SYS_IO_URING_REGISTER = 427;
 
 /** The result of a call, or its errno thrown. koffi.errno() is live: any other call in between changes it. */
 function checked(result: number, syscall: string): number {
@@ -85,6 +92,18 @@ export const madvise = (address: number, length: number, advice: number): void =
 
 /** The memory at an address as an ArrayBuffer, without a copy. Make one a region, once: a view costs 97 ns. */
 export const view = (address: number, length: number): ArrayBuffer => koffi.view(BigInt(address), length);
+
+/** io_uring_setup(2) with io_uring_params at an address: the ring's descriptor. */
+export const ioUringSetup = (entries: number, params: number): number =>
+  checked(libcUringSetup(SYS_IO_URING_SETUP, entries, params) as number, 'io_uring_setup');
+/** io_uring_enter(2): how many were submitted, or a negated errno: EAGAIN, EBUSY and EINTR are everyday answers. */
+export function ioUringEnter(fd: number, submit: number, complete: number, flags: number): number {
+  const n = libcUringEnter(SYS_IO_URING_ENTER, fd, submit, complete, flags, 0, 0) as number;
+  return n < 0 ? -koffi.errno() : n;
+}
+/** io_uring_register(2). */
+export const ioUringRegister = (fd: number, opcode: number, argument: number, count: number): number =>
+  checked(libcUringRegister(SYS_IO_URING_REGISTER, fd, opcode, argument, count) as number, 'io_uring_register');
 
 const SC_PAGESIZE = 30;
 /** Bytes in a page: 4096 on x86-64; 4096, 16384 or 65536 on arm64. */

@@ -8,9 +8,11 @@ import { release, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { INIT_FLAGS, type InitFlag } from '../../src/abi/fuse-constants.ts';
+import { IORING_OP, type UringOpcode } from '../../src/abi/uring-constants.ts';
 import { mount } from '../../src/mount.ts';
 import { connectionDirectory, isFuse, mountEntries } from '../../src/mountinfo.ts';
 import type { Agreement } from '../../src/protocol/init.ts';
+import { probe, UringError, type UringProbe } from '../../src/uring/setup.ts';
 import { COMMON, type Command, EXIT_CODES, FAILED, OK, UsageError } from './command.ts';
 import { ask, health } from './health.ts';
 
@@ -197,14 +199,31 @@ async function fusectl(): Promise<Finding> {
   );
 }
 
-async function ioUring(): Promise<Finding> {
+async function ioUring(): Promise<Finding[]> {
   const disabled = await read('/proc/sys/kernel/io_uring_disabled');
-  if (disabled === undefined || disabled === '0')
-    return finding('ok', 'io_uring', disabled === undefined ? 'no sysctl forbids it' : 'allowed for everybody');
-  const advice = 'allow it: sysctl kernel.io_uring_disabled=0';
-  if (disabled === '1') return finding('warn', 'io_uring', 'allowed for root and one group', advice);
-  return finding('warn', 'io_uring', 'forbidden', advice);
+  let found: UringProbe;
+  try {
+    found = probe();
+  } catch (error) {
+    if (!(error instanceof UringError)) throw error;
+    return [finding('warn', 'io_uring', error.message, ADVICE[error.reason])];
+  }
+  const { tier, features, opcodes } = found;
+  const lacking = (Object.keys(IORING_OP) as UringOpcode[]).filter((name) => !opcodes.has(name));
+  return [
+    disabled === '1'
+      ? finding('warn', 'io_uring', 'allowed for root and one group', ADVICE.disabled)
+      : finding('ok', 'io_uring', `${tier} task running, features 0x${features.toString(16)}`),
+    finding('ok', 'io_uring opcodes', `${opcodes.size}, all but ${lacking.join(' ') || 'none'}`),
+  ];
 }
+const ADVICE: Readonly<Record<UringError['reason'], string>> = {
+  disabled: 'allow it: sysctl kernel.io_uring_disabled=0',
+  forbidden: 'allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile of the container',
+  absent: 'it came with Linux 5.1; nothing here needs it',
+  'too-old': 'it is used from Linux 5.6 on; nothing here needs it',
+  failed: 'see ulimit -l and ulimit -n',
+};
 
 async function fuseOverIoUring(): Promise<Finding> {
   const file = '/sys/module/fuse/parameters/enable_uring';

@@ -1,0 +1,367 @@
+/** The ring: that each completion reaches its owner and nobody else, whatever is full, late, cancelled or wrapped. */
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { EAGAIN, EBUSY, ECANCELED, EINVAL, ENOSYS, EPERM, SystemError } from '../../src/abi/errno.ts';
+import { Memory } from '../../src/abi/memory.ts';
+import { ioUringEnter } from '../../src/abi/syscall.ts';
+import { IORING_CQE_F_MORE, IORING_POLL_ADD_MULTI } from '../../src/abi/uring-constants.ts';
+import { Ring, type RingSystem, type Sqe } from '../../src/uring/ring.ts';
+import { probe, setUp, TIERS, UringError } from '../../src/uring/setup.ts';
+import { run, until } from '../support.ts';
+
+/** One operation as a promise of its result. */
+const one = (ring: Ring, ...[opcode, sqe]: [Parameters<Ring['submit']>[0], Sqe]): Promise<number> =>
+  new Promise((resolve) => ring.submit(opcode, sqe, resolve));
+const nops = (ring: Ring, count: number): Promise<number[]> =>
+  Promise.all(Array.from({ length: count }, () => one(ring, 'NOP', {})));
+const FOREVER = { tv_sec: 3600n, tv_nsec: 0n };
+/** An operation that does not end by itself: a timeout of an hour. */
+function forever(): { sqe: Sqe; memory: Memory } {
+  const memory = new Memory(16);
+  const at = new DataView(memory.buffer);
+  at.setBigInt64(0, FOREVER.tv_sec, true);
+  return { sqe: { fd: -1, addr: memory.address, len: 1 }, memory };
+}
+
+describe('operations', () => {
+  test('complete, each to its owner: reads at many places of a file', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'rawfuse-ring-'));
+    const path = join(dir, 'file');
+    writeFileSync(path, Buffer.from(Uint32Array.from({ length: 4096 }, (_, i) => i).buffer));
+    const fd = openSync(path, 'r');
+    const memory = new Memory(4096 * 4);
+    const words = new Uint32Array(memory.buffer);
+    await using ring = new Ring({ entries: 16 });
+    const results = await Promise.all(
+      Array.from({ length: 1000 }, (_, i) =>
+        one(ring, 'READ', { fd, off: ((i * 37) % 4096) * 4, addr: memory.address + i * 4, len: 4 }),
+      ),
+    );
+    expect(results.every((res) => res === 4)).toBe(true);
+    for (let i = 0; i < 1000; i++) expect(words[i]).toBe((i * 37) % 4096);
+    closeSync(fd);
+    rmSync(dir, { recursive: true });
+  });
+
+  test('that fail say why', async () => {
+    await using ring = new Ring({ entries: 4 });
+    expect(await one(ring, 'READ', { fd: -1, len: 1 })).toBe(-9); // EBADF
+    expect(await one(ring, 200, {})).toBe(-EINVAL.errno);
+  });
+
+  test('never complete before submit returns, and all of a turn go with one system call', async () => {
+    let enters = 0;
+    const counting: RingSystem = {
+      setUp,
+      enter(...args) {
+        if (args[1] > 0) enters++;
+        return ioUringEnter(...args);
+      },
+    };
+    await using ring = new Ring({ entries: 64 }, counting);
+    let done = 0;
+    for (let i = 0; i < 50; i++) ring.submit('NOP', {}, () => done++);
+    expect([done, ring.inFlight, enters]).toEqual([0, 50, 0]);
+    await until(() => done === 50, 'completions');
+    expect(enters).toBe(1);
+  });
+
+  test('that a completion submits go on from there', async () => {
+    await using ring = new Ring({ entries: 2 });
+    let left = 5000;
+    await new Promise<void>((resolve) => {
+      const next = () => (left-- > 0 ? void ring.submit('NOP', {}, next) : resolve());
+      next();
+    });
+    expect(ring.inFlight).toBe(0);
+  });
+
+  test('linked ones run in order, and what comes after a failure is cancelled', async () => {
+    await using ring = new Ring({ entries: 8 });
+    const seen: [number, number][] = [];
+    const chain = [{}, { fd: -1, len: 1 }, {}].map((sqe, i) => ({
+      opcode: i === 1 ? ('READ' as const) : ('NOP' as const),
+      sqe,
+      done: (res: number) => void seen.push([i, res]),
+    }));
+    ring.submitLinked(chain);
+    await until(() => seen.length === 3, 'the chain');
+    expect(seen.sort()).toEqual([
+      [0, 0],
+      [1, -9],
+      [2, -ECANCELED.errno],
+    ]);
+    expect(() => ring.submitLinked(Array.from({ length: 9 }, () => chain[0]!))).toThrow(RangeError);
+  });
+
+  test('linked ones are never torn apart by a queue that is nearly full', async () => {
+    await using ring = new Ring({ entries: 4 });
+    const failed: number[] = [];
+    let done = 0;
+    for (let i = 0; i < 100; i++) {
+      for (let j = 0; j < i % 4; j++) ring.submit('NOP', {}, () => done++);
+      // The first fails: were the second not linked to it, it would succeed.
+      ring.submitLinked([
+        { opcode: 'READ', sqe: { fd: -1, len: 1 }, done: () => done++ },
+        { opcode: 'NOP', sqe: {}, done: (res) => failed.push(res) },
+      ]);
+    }
+    await until(() => failed.length === 100 && ring.inFlight === 0, 'all chains');
+    expect(new Set(failed)).toEqual(new Set([-ECANCELED.errno]));
+    expect(done).toBe(100 + 150);
+  });
+
+  test('multishot ones keep their owner until the last completion', async () => {
+    const { ends, close } = await pipe();
+    await using ring = new Ring();
+    const seen: number[] = [];
+    const POLLIN = 1;
+    const ticket = ring.submit(
+      'POLL_ADD',
+      { fd: ends.read, op_flags: POLLIN, len: IORING_POLL_ADD_MULTI },
+      (res, flags) => seen.push(flags & IORING_CQE_F_MORE ? res : -1),
+    );
+    for (let i = 1; i <= 3; i++) {
+      writeSync(ends.write, 'x');
+      await until(() => seen.length === i, `event ${i}`);
+      readSync(ends.read, Buffer.alloc(1)); // a pipe tells of what comes when it was empty
+    }
+    expect([seen, ring.inFlight]).toEqual([[POLLIN, POLLIN, POLLIN], 1]);
+    ring.cancel(ticket);
+    await until(() => ring.inFlight === 0, 'the end');
+    expect(seen.at(-1)).toBe(-1);
+    close();
+  });
+});
+
+describe('queues that are full', () => {
+  test('a submission queue of one entry carries 1,000 operations, in order', async () => {
+    await using ring = new Ring({ entries: 1 });
+    const order: number[] = [];
+    for (let i = 0; i < 1000; i++) ring.submit('NOP', {}, () => order.push(i));
+    await until(() => order.length === 1000, 'completions');
+    expect(order).toEqual(Array.from({ length: 1000 }, (_, i) => i));
+  });
+
+  test('completions beyond their queue wait in the kernel, and none is lost', async () => {
+    await using ring = new Ring({ entries: 64, completions: 64 });
+    const pending = Array.from({ length: 200 }, () => forever());
+    const tickets: ReturnType<Ring['submit']>[] = [];
+    const ended: number[] = [];
+    for (const { sqe } of pending) tickets.push(ring.submit('TIMEOUT', sqe, (res) => ended.push(res)));
+    await nops(ring, 1);
+    for (const ticket of tickets) ring.cancel(ticket); // 200 completions and 200 of the cancellations, in one turn
+    await until(() => ended.length === 200, 'the cancelled');
+    expect(new Set(ended)).toEqual(new Set([-ECANCELED.errno]));
+    for (const { memory } of pending) memory.free();
+  });
+
+  test.each([EBUSY, EAGAIN])('$code from the kernel is tried again', async ({ errno }) => {
+    let refuse = 5;
+    const system: RingSystem = {
+      setUp,
+      enter: (fd, submit, complete, flags) =>
+        submit > 0 && refuse-- > 0 ? -errno : ioUringEnter(fd, submit, complete, flags),
+    };
+    await using ring = new Ring({ entries: 4 }, system);
+    expect(await nops(ring, 20)).toEqual(Array(20).fill(0));
+    expect(refuse).toBeLessThan(0);
+  });
+});
+
+describe('a slot that is used again', () => {
+  test('gets no completion of the operation before', async () => {
+    await using ring = new Ring();
+    const { sqe, memory } = forever();
+    const ended: number[] = [];
+    const ticket = ring.submit('TIMEOUT', sqe, (res) => ended.push(res));
+    await nops(ring, 1);
+    ring.cancel(ticket);
+    await until(() => ended.length === 1, 'the end');
+    const again: number[] = [];
+    const next = ring.submit('TIMEOUT', sqe, (res) => again.push(res));
+    expect([next.slot, next.generation]).toEqual([ticket.slot, ticket.generation + 1]);
+    ring.cancel(ticket); // an old ticket is nobody's
+    await nops(ring, 10);
+    expect(again).toEqual([]);
+    ring.cancel(next);
+    await until(() => again.length === 1, 'the end');
+    memory.free();
+  });
+
+  test('whose owner has gone gives its completion to the heir', async () => {
+    await using ring = new Ring();
+    const { sqe, memory } = forever();
+    const seen: string[] = [];
+    const ticket = ring.submit('TIMEOUT', sqe, () => seen.push('owner'));
+    ring.disown(ticket, () => seen.push('heir'));
+    ring.cancel(ticket);
+    await until(() => seen.length === 1, 'the end');
+    expect(seen).toEqual(['heir']);
+    memory.free();
+  });
+});
+
+test('indexes wrap at 2^32', async () => {
+  // A kernel begins at 0, so this one is played: both queues begin ten before the end.
+  const NEAR = -10;
+  let memory!: ReturnType<typeof setUp>;
+  const played: RingSystem = {
+    setUp(options) {
+      memory = setUp(options);
+      const { sq_off, cq_off } = memory.params;
+      for (const at of [sq_off.head, sq_off.tail, cq_off.head, cq_off.tail]) memory.words[at >> 2] = NEAR;
+      return memory;
+    },
+    enter(_fd, submit) {
+      const { words, params } = memory;
+      const { sq_off, cq_off } = params;
+      const sqes = new Int32Array(memory.sqes);
+      const mask = words[sq_off.ring_mask >> 2]!;
+      for (let i = 0; i < submit; i++) {
+        const at = (words[sq_off.head >> 2]! & mask) * 16;
+        const to = (cq_off.cqes >> 2) + (words[cq_off.tail >> 2]! & words[cq_off.ring_mask >> 2]!) * 4;
+        words.set([sqes[at + 8]!, sqes[at + 9]!, sqes[at + 6]!, 0], to); // answers with `len`
+        words[sq_off.head >> 2]! = (words[sq_off.head >> 2]! + 1) | 0;
+        words[cq_off.tail >> 2]! = (words[cq_off.tail >> 2]! + 1) | 0;
+      }
+      return submit;
+    },
+  };
+  const ring = new Ring({ entries: 4 }, played);
+  for (let round = 0; round < 10; round++) {
+    const results = await Promise.all([1, 2, 3].map((len) => one(ring, 'NOP', { len })));
+    expect(results).toEqual([1, 2, 3]);
+  }
+  expect(memory.words[memory.params.cq_off.head >> 2]).toBe(NEAR + 30);
+  await ring.close();
+});
+
+describe('the end', () => {
+  test('comes with operations in flight: they are cancelled, and their completions arrive first', async () => {
+    const ring = new Ring();
+    const { sqe, memory } = forever();
+    const ended: number[] = [];
+    for (let i = 0; i < 10; i++) ring.submit('TIMEOUT', sqe, (res) => ended.push(res));
+    await ring.close();
+    expect(ended).toEqual(Array(10).fill(-ECANCELED.errno));
+    expect(() => ring.submit('NOP', {}, () => {})).toThrow(ECANCELED);
+    await ring.close(); // again
+    memory.free();
+  });
+
+  test('of 1,000 rings leaves no descriptor and no map', async () => {
+    const rings = () => readdirSync('/proc/self/fd').length;
+    const maps = () => readFileSync('/proc/self/maps', 'utf8').split('io_uring').length;
+    await new Ring().close();
+    const before = [rings(), maps()];
+    for (let i = 0; i < 1000; i++) {
+      const ring = new Ring({ entries: 8 });
+      if (i % 10 === 0) await nops(ring, 3);
+      await ring.close();
+    }
+    expect([rings(), maps()]).toEqual(before);
+  });
+
+  test('a ring with nothing in flight keeps no process alive, one with something does', async () => {
+    const script = (body: string) =>
+      `import('${new URL('../../src/uring/ring.ts', import.meta.url)}').then(({ Ring }) => { const ring = new Ring(); ${body} });`;
+    const tsx = ['--import', 'tsx', '-e'];
+    await run(process.execPath, [...tsx, script('')], { timeout: 10_000 });
+    const said = await run(
+      process.execPath,
+      [...tsx, script("ring.submit('NOP', {}, () => console.log('completed'));")],
+      { timeout: 10_000 },
+    );
+    expect(said).toBe('completed\n');
+  });
+});
+
+describe('setting up', () => {
+  test('finds what the kernel has, once', () => {
+    const { opcodes, tier, last } = probe();
+    expect(opcodes.has('READ')).toBe(true);
+    expect(opcodes.has('URING_CMD')).toBe(true);
+    expect(last).toBeGreaterThan(40);
+    expect(TIERS.map(({ name }) => name)).toContain(tier);
+    expect(probe()).toBe(probe());
+    const ring = setUp({ entries: 1 });
+    expect(ring.tier, 'nobody would be woken').not.toBe('defer');
+    ring.free();
+  });
+
+  test('takes both sizes of entries', async () => {
+    await using ring = new Ring({ sqe128: true, cqe32: true, entries: 4 });
+    expect(await nops(ring, 30)).toEqual(Array(30).fill(0));
+  });
+
+  test.each([{ entries: 0 }, { entries: 40_000 }, { entries: 1.5 }, { completions: 70_000 }])('refuses %j', (options) =>
+    expect(() => new Ring(options)).toThrow(RangeError),
+  );
+
+  test.each([
+    [EPERM, /^(forbidden|disabled)$/],
+    [ENOSYS, /^absent$/],
+  ])('says why there is none: %s', ({ errno }, reason) => {
+    const none: RingSystem = {
+      setUp: (options) =>
+        setUp(options, () => {
+          throw new SystemError(errno, 'io_uring_setup');
+        }),
+      enter: ioUringEnter,
+    };
+    try {
+      new Ring({}, none);
+      expect.unreachable();
+    } catch (error) {
+      expect(error).toBeInstanceOf(UringError);
+      expect((error as UringError).reason).toMatch(reason);
+      expect((error as UringError).message).not.toContain('\n');
+    }
+  });
+
+  test('falls back from one tier to the next where the kernel does not know its flags', () => {
+    const flags: number[] = [];
+    const older = setUp(
+      { entries: 4 },
+      (entries, params, call) => {
+        flags.push(call.flags);
+        if (flags.length < TIERS.length) throw new SystemError(EINVAL.errno, 'io_uring_setup');
+        return call.make(entries, params);
+      },
+      [...TIERS],
+    );
+    expect(older.tier).toBe('plain');
+    expect(flags).toHaveLength(TIERS.length);
+    older.free();
+  });
+});
+
+/** A pipe's two ends. */
+async function pipe(): Promise<{ ends: { read: number; write: number }; close: () => void }> {
+  const dir = mkdtempSync(join(tmpdir(), 'rawfuse-pipe-'));
+  const path = join(dir, 'fifo');
+  await run('mkfifo', [path]);
+  const write = openSync(path, 'r+');
+  const read = openSync(path, 'r');
+  rmSync(dir, { recursive: true });
+  return {
+    ends: { read, write },
+    close() {
+      closeSync(read);
+      closeSync(write);
+    },
+  };
+}
