@@ -80,6 +80,8 @@ export interface ConnectionOptions {
   readonly defaultPermissions?: boolean | undefined;
   /** False where the mount has noatime, which the kernel does not tell a server; this does not set it. */
   readonly atime?: boolean | undefined;
+  /** False where the mount has nodiratime; this does not set it. */
+  readonly diratime?: boolean | undefined;
   /** Whether the mount has strictatime; this does not set it. */
   readonly strictatime?: boolean | undefined;
   /** Whether only root and the mounting user may enter; needs callers that the kernel names. */
@@ -97,6 +99,8 @@ export interface Agreement {
   readonly offeredBits: bigint;
   /** What the mount says of access times, which the kernel leaves to the filesystem: never (noatime), always (strictatime), or nothing. */
   readonly atime: 'none' | 'strict' | undefined;
+  /** Whether directories have access times, as far as the mount says: not with nodiratime. */
+  readonly diratime: boolean;
   /** The reply to INIT: max_write, max_pages, max_background, ... */
   readonly reply: Readonly<fuse_init_out>;
 }
@@ -218,7 +222,7 @@ export function negotiate(init: fuse_init_in, filesystem: Filesystem, options: C
     request_timeout: agreed.has('REQUEST_TIMEOUT') ? options.requestTimeout! : 0,
   };
   const atime = options.atime === false ? 'none' : options.strictatime ? 'strict' : undefined;
-  return { minor, offered, wanted, agreed, offeredBits, atime, reply };
+  return { minor, offered, wanted, agreed, offeredBits, atime, diratime: options.diratime !== false, reply };
 }
 
 const pagesFor = ({ maxPages, maxWrite }: ConnectionOptions): number =>

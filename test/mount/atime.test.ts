@@ -27,6 +27,8 @@ const cases: readonly [Atime | undefined, string, string[]][] = [
   [undefined, '', relatime],
   [undefined, 'noatime', []],
   [undefined, 'strictatime', strict],
+  [undefined, 'nodiratime', ['file old', 'link old']],
+  ['relatime', 'nodiratime', relatime],
   ['strict', '', strict],
   ['none', '', []],
   ['relatime', 'noatime', relatime], // what the filesystem was told itself holds

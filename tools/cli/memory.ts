@@ -1,6 +1,6 @@
 /** The in-memory filesystem as it is mounted from the command line, and its own options. */
-import { totalmem } from 'node:os';
 import { MemoryFs, type MemoryOptions } from '../../src/fs/index.ts';
+import { memoryHere } from '../../src/fs/memory/memory.ts';
 import { UsageError } from './command.ts';
 import type { Mountable } from './mount.ts';
 
@@ -41,7 +41,7 @@ export const memory: Mountable = {
   },
   make({ size, nr_inodes, atime }) {
     const options: MemoryOptions = {
-      size: size === undefined ? undefined : amount('size', size, totalmem()),
+      size: size === undefined ? undefined : amount('size', size, memoryHere()),
       nrInodes: nr_inodes === undefined ? undefined : amount('nr_inodes', nr_inodes),
       atime: atime === undefined ? undefined : chosen(atime),
     };

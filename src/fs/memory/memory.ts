@@ -70,7 +70,7 @@ import { SIZE_MAX, Tree } from './tree.ts';
 import { checkXattrName, xattrsOf } from './xattrs.ts';
 
 export interface MemoryOptions {
-  /** Bytes of file data and extended attributes at most, rounded up to pages of 4 KiB. Default: half of the machine's memory. */
+  /** Bytes of file data and extended attributes at most, rounded up to pages of 4 KiB. Default: half of the memory that the process may use. */
   readonly size?: number | undefined;
   /** Files of all kinds at most, the root included; 16,000,000 or fewer. Default: as many as `size` has pages. */
   readonly nrInodes?: number | undefined;
@@ -82,6 +82,9 @@ export interface MemoryOptions {
    */
   readonly generation?: number | undefined;
 }
+
+/** Bytes of memory that this process may use: the machine's, or what its control group leaves of it. */
+export const memoryHere = (): number => Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
 
 /** A Map holds 2^24 entries. */
 const INODES_MAX = 16_000_000;
@@ -122,12 +125,14 @@ export class MemoryFs implements Filesystem {
   readonly files: MemoryFiles;
   readonly #ownAtime: Atime | undefined;
   #atime: Atime;
+  /** The same for directories. */
+  #diratime: Atime;
   #connection: Connection | undefined;
   #handles = new HandleTable<Open>();
   /** One for all: nodeids are not given twice. */
   readonly #generation: number;
 
-  constructor({ size = totalmem() / 2, nrInodes, atime, generation }: MemoryOptions = {}) {
+  constructor({ size = memoryHere() / 2, nrInodes, atime, generation }: MemoryOptions = {}) {
     const pages = Math.ceil(size / PAGE);
     const inodes = nrInodes ?? Math.min(INODES_MAX, Math.max(1, pages));
     if (!Number.isSafeInteger(pages) || size < 0) throw new RangeError(`size is ${size}: a number of bytes is needed`);
@@ -139,6 +144,7 @@ export class MemoryFs implements Filesystem {
     this.#generation = (generation ?? Math.floor(Math.random() * 2 ** 32)) >>> 0;
     this.#ownAtime = atime;
     this.#atime = atime ?? 'relatime';
+    this.#diratime = this.#atime;
   }
 
   get nodes() {
@@ -154,6 +160,7 @@ export class MemoryFs implements Filesystem {
       throw new NegotiationError('this MemoryFs is mounted already: to see it in two places use a bind mount');
     this.#connection = connection;
     this.#atime = this.#ownAtime ?? connection.atime ?? 'relatime';
+    this.#diratime = connection.diratime || this.#ownAtime ? this.#atime : 'none';
   }
   destroy(): void {
     this.#connection = undefined;
@@ -391,7 +398,7 @@ export class MemoryFs implements Filesystem {
     lookup?: (entry: Entry) => Result<'LOOKUP'>,
   ): void {
     const directory = this.tree.directory(node);
-    if (!(flags & O_NOATIME)) node.accessed(this.#atime);
+    if (!(flags & O_NOATIME)) node.accessed(this.#diratime);
     const { ino } = node;
     const type = S_IFDIR >> 12;
     if (offset < DOT && !reply.add({ name: '.', ino, type, off: DOT })) return;
