@@ -105,6 +105,16 @@ export function ioUringEnter(fd: number, submit: number, complete: number, flags
 export const ioUringRegister = (fd: number, opcode: number, argument: number, count: number): number =>
   checked(libcUringRegister(SYS_IO_URING_REGISTER, fd, opcode, argument, count) as number, 'io_uring_register');
 
+/**
+ * Where bytes lie, for a call that does not return at once: they stay there as long as their ArrayBuffer is neither
+ * collected nor detached nor resized, which is for the caller to see to. Asking for `buffer` moves small arrays out of
+ * V8's heap, where they would move.
+ */
+export function addressOf(bytes: Uint8Array): number {
+  void bytes.buffer;
+  return Number(koffi.address(bytes));
+}
+
 const SC_PAGESIZE = 30;
 /** Bytes in a page: 4096 on x86-64; 4096, 16384 or 65536 on arm64. */
 export const pageSize: number = libcSysconf(SC_PAGESIZE);
