@@ -435,6 +435,13 @@ out(without(SETFCAP, lambda: put('file', 'security.capability', CAPABILITY)))
 put('file', 'security.capability', CAPABILITY)
 out(as_user(ALICE, lambda: drop('file', 'security.capability')), without(SETFCAP, lambda: drop('file', 'security.capability')), names('file'))
 `,
+  'security.capability: goes with a direct write, by root too': `
+make('file', 0o755)
+put('file', 'security.capability', CAPABILITY)
+fd = os.open('file', O_RDWR | O_DIRECT)
+out(os.preadv(fd, [mmap.mmap(-1, 4096)], 0), names('file'))
+out(os.pwritev(fd, [mmap.mmap(-1, 4096)], 0), names('file'))
+`,
   'security.capability: goes with the first write, other attributes stay': `
 make('file', 0o755)
 for name in ('user.a', 'trusted.a', 'security.a'):

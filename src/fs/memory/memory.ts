@@ -27,6 +27,7 @@ import {
   FUSE_POLL_SCHEDULE_NOTIFY,
   FUSE_ROOT_ID,
   FUSE_SETXATTR_ACL_KILL_SGID,
+  FUSE_WRITE_CACHE,
   FUSE_WRITE_KILL_SUIDGID,
 } from '../../abi/fuse-constants.ts';
 import {
@@ -319,6 +320,9 @@ export class MemoryFs implements Filesystem {
     // The kernel makes EIO of a direct write that is done in part. @see fs/fuse/file.c: fuse_aio_complete
     const size = this.tree.write(node, offset, data, (flags & O_DIRECT) !== 0);
     if (write_flags & FUSE_WRITE_KILL_SUIDGID) node.killPrivileges();
+    // Whoever writes takes capabilities, root too. The kernel asks for that before it writes to the page cache, but not
+    // before it writes to a file that is opened as direct. @see fs/fuse/file.c: fuse_direct_write_iter
+    else if (!(write_flags & FUSE_WRITE_CACHE)) node.xattrs?.remove('security.capability');
     return { size };
   }
 
