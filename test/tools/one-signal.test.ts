@@ -37,7 +37,7 @@ kernelTest(
         await new Promise((resolve) => setTimeout(resolve, 200));
         expect(program.exitCode).toBeNull();
         program.kill('SIGINT');
-        expect(await ended).toEqual([1, null]);
+        expect(await ended, lines.join('\n')).toEqual([1, null]);
         expect(lines.at(-1)).toContain('ended at once');
       } finally {
         process.kill(-holder.pid!, 'SIGKILL');
