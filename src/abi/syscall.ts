@@ -34,6 +34,7 @@ const libcSysconf = libc.func('int64 sysconf(int name)');
 const libcSocketpair = libc.func('int socketpair(int domain, int type, int protocol, _Out_ int *pair)');
 const libcSetsockopt = libc.func('int setsockopt(int fd, int level, int name, int *value, uint length)');
 const libcGettid = libc.func('int gettid()');
+const libcEventfd = libc.func('int eventfd(uint count, int flags)');
 // glibc has no wrappers for io_uring; their numbers are the same on every architecture.
 const libcUringSetup = libc.func('syscall', 'int64', ['int64', 'uint', 'uintptr_t']);
 const libcUringEnter = libc.func('syscall', 'int64', ['int64', 'uint', 'uint', 'uint', 'uint', 'uintptr_t', 'size_t']);
@@ -121,6 +122,11 @@ export const pageSize: number = libcSysconf(SC_PAGESIZE);
 
 /** The calling thread's id, which is what a request's `pid` holds when this thread made it. */
 export const gettid = (): number => libcGettid();
+
+const EFD_CLOEXEC = 0o2000000;
+const EFD_NONBLOCK = 0o4000;
+/** eventfd(2): a counter that is readable while it is not 0. Neither reading nor writing waits. */
+export const eventfd = (): number => checked(libcEventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), 'eventfd');
 
 const AF_UNIX = 1;
 const SOCK_SEQPACKET = 5;

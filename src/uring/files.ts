@@ -27,7 +27,8 @@ import {
 import { addressOf } from '../abi/syscall.ts';
 import { IORING_FSYNC_DATASYNC, type UringOpcode } from '../abi/uring-constants.ts';
 import { encodeName } from '../protocol/names.ts';
-import { Ring, type Sqe } from './ring.ts';
+import type { Sqe } from './engine.ts';
+import { Ring } from './ring.ts';
 import type { RingOptions } from './setup.ts';
 
 /** What every operation takes. */

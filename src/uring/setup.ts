@@ -24,11 +24,14 @@ import {
   IORING_SETUP_CQSIZE,
   IORING_SETUP_DEFER_TASKRUN,
   IORING_SETUP_SINGLE_ISSUER,
+  IORING_SETUP_SQ_AFF,
   IORING_SETUP_SQE128,
+  IORING_SETUP_SQPOLL,
   IORING_SETUP_SUBMIT_ALL,
   IORING_SETUP_TASKRUN_FLAG,
   type UringOpcode,
 } from '../abi/uring-constants.ts';
+import type { WakeHandle } from './wake.ts';
 
 /** Why there is no io_uring: one line for the user, and the kind of reason. */
 export class UringError extends Error {
@@ -50,6 +53,13 @@ export interface RingOptions {
   readonly sqe128?: boolean | undefined;
   /** CQEs of 32 bytes. Default false. */
   readonly cqe32?: boolean | undefined;
+  /**
+   * A thread of the kernel's takes operations out by itself, and sleeps after `idle` milliseconds (default 1000) with none;
+   * `cpu` pins it. Worth it where a CPU can be spared for it. Where it can't be had the ring is one without.
+   */
+  readonly sqpoll?: { readonly idle?: number | undefined; readonly cpu?: number | undefined } | undefined;
+  /** For a thread that waits in the kernel instead of on its event loop: what wakes it. @see Ring.wait */
+  readonly blocking?: WakeHandle | undefined;
 }
 
 /** How completions come: from best to plain. */
@@ -61,12 +71,18 @@ export const TIERS = [
   // By interrupting the submitter.
   { name: 'plain', flags: 0 },
 ] as const;
-export type Tier = (typeof TIERS)[number]['name'];
+/** Instead of all of them, where it is asked for: the kernel's thread has completions of its own. */
+const SQPOLL = { name: 'sqpoll', flags: IORING_SETUP_SQPOLL } as const;
+export type Tier = (typeof TIERS)[number]['name'] | 'sqpoll';
+type TierFlags = { readonly name: Tier; readonly flags: number };
 /**
  * Those that fit an event loop. With DEFER_TASKRUN nothing wakes who polls the ring's descriptor: only a thread that
  * waits in io_uring_enter(2) is woken. @see io_uring/io_uring.c: io_req_local_work_add
  */
 const LOOP_TIERS = TIERS.filter(({ name }) => name !== 'defer');
+
+/** Milliseconds for which the kernel's thread looks for operations before it sleeps. */
+const IDLE = 1000;
 
 /** A ring's descriptor, its memory, and what the kernel said of it. */
 export interface RingMemory {
@@ -93,33 +109,39 @@ const call: SetupCall = (entries, params, { make }) => make(entries, params);
 
 /** Sets a ring up, in the first of the tiers that the kernel takes. UringError; RangeError for options that can't be. */
 export function setUp(
-  { entries = 256, completions, sqe128 = false, cqe32 = false }: RingOptions,
+  { entries = 256, completions, sqe128 = false, cqe32 = false, sqpoll, blocking }: RingOptions,
   setup: SetupCall = call,
-  tiers: typeof LOOP_TIERS = LOOP_TIERS,
+  tiers: readonly TierFlags[] = blocking ? TIERS : LOOP_TIERS,
 ): RingMemory {
   for (const [name, value, most] of [
     ['entries', entries, 32_768],
     ['completions', completions ?? 2 * entries, 65_536],
+    ['sqpoll.idle', sqpoll?.idle ?? IDLE, 0x7fff_ffff],
   ] as const)
     if (!Number.isInteger(value) || value < 1 || value > most)
       throw new RangeError(`${name} is ${value}: a whole number from 1 to ${most} is needed`);
+  const affinity = sqpoll?.cpu === undefined ? 0 : IORING_SETUP_SQ_AFF;
   const common = IORING_SETUP_CLAMP | (sqe128 ? IORING_SETUP_SQE128 : 0) | (cqe32 ? IORING_SETUP_CQE32 : 0);
   const room = completions === undefined ? 0 : IORING_SETUP_CQSIZE;
   const memory = new Memory(io_uring_params.size);
   const at = new DataView(memory.buffer);
   try {
-    for (const { name, flags } of tiers) {
+    for (const { name, flags } of sqpoll ? [SQPOLL, ...tiers] : tiers) {
       // SUBMIT_ALL (5.18) is left out where the rest is, too.
-      const all = flags === 0 ? common | room : common | room | flags | IORING_SETUP_SUBMIT_ALL;
+      let all = flags === 0 ? common | room : common | room | flags | IORING_SETUP_SUBMIT_ALL;
+      if (name === 'sqpoll') all = common | room | flags | affinity;
       new Uint8Array(memory.buffer).fill(0);
       at.setUint32(io_uring_params.offset.flags, all, true);
       at.setUint32(io_uring_params.offset.cq_entries, completions ?? 0, true);
+      at.setUint32(io_uring_params.offset.sq_thread_cpu, sqpoll?.cpu ?? 0, true);
+      at.setUint32(io_uring_params.offset.sq_thread_idle, sqpoll?.idle ?? IDLE, true);
       try {
         const fd = setup(entries, memory.address, { flags: all, make: ioUringSetup });
         return mapped(fd, name, io_uring_params.decode(at, 0), { sqe128, cqe32 });
       } catch (error) {
         if (!(error instanceof SystemError)) throw error;
         if (error.errno === EINVAL.errno && flags !== 0) continue; // a kernel that does not know this tier
+        if (name === 'sqpoll') continue; // refused to the unprivileged before Linux 5.11, and where threads are short
         throw refused(error);
       }
     }

@@ -17,7 +17,9 @@ import { EAGAIN, EBUSY, ECANCELED, EINVAL, ENOSYS, EPERM, SystemError } from '..
 import { Memory } from '../../src/abi/memory.ts';
 import { ioUringEnter } from '../../src/abi/syscall.ts';
 import { IORING_CQE_F_MORE, IORING_POLL_ADD_MULTI } from '../../src/abi/uring-constants.ts';
-import { Ring, type RingSystem, type Sqe } from '../../src/uring/ring.ts';
+import type { Sqe } from '../../src/uring/engine.ts';
+import type { RingSystem } from '../../src/uring/queues.ts';
+import { Ring } from '../../src/uring/ring.ts';
 import { probe, setUp, TIERS, UringError } from '../../src/uring/setup.ts';
 import { run, until } from '../support.ts';
 
