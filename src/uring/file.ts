@@ -233,7 +233,8 @@ export class UringFile implements AsyncDisposable {
   async statx(options?: OperationOptions & { readonly flags?: number }): Promise<UringStat> {
     const { descriptor } = this;
     if (descriptor.closed) throw EBADF;
-    const of = descriptor.direct ? await this.#run<number>('FIXED_FD_INSTALL', {}, options, { finish: asNumber }) : -1;
+    const install = { finish: asNumber, unwanted: closeLater };
+    const of = descriptor.direct ? await this.#run<number>('FIXED_FD_INSTALL', {}, options, install) : -1;
     try {
       const operation = this.#operations.take(IORING_OP.STATX, asStat);
       operation.fill({
@@ -275,7 +276,7 @@ export class UringFile implements AsyncDisposable {
     opcode: UringOpcode,
     sqe: Sqe,
     options: OperationOptions | undefined,
-    more?: { finish?: Finish; held?: unknown; path2?: string },
+    more?: FileOperation,
   ): Promise<T> {
     return runOn(this.#operations, opcode, this.descriptor, sqe, options, more);
   }
@@ -295,14 +296,22 @@ export class UringFile implements AsyncDisposable {
   }
 }
 
-/** An operation on an open file. `path2` is the name of an attribute. */
+/** What sets an operation on an open file apart. */
+interface FileOperation {
+  readonly finish?: Finish;
+  readonly held?: unknown;
+  /** The name of an attribute. */
+  readonly path2?: string;
+  readonly unwanted?: (result: number) => void;
+}
+
 function runOn<T>(
   operations: Operations,
   opcode: UringOpcode,
   file: Descriptor,
   sqe: Sqe,
   options: OperationOptions | undefined,
-  { finish = asNothing, held, path2 }: { finish?: Finish; held?: unknown; path2?: string } = {},
+  { finish = asNothing, held, path2, unwanted }: FileOperation = {},
 ): Promise<T> {
   if (file.closed) return Promise.reject(EBADF);
   if (path2?.includes('\0')) return Promise.reject(EINVAL);
@@ -310,6 +319,7 @@ function runOn<T>(
   operation.fill(sqe);
   operations.on(operation, file);
   operation.held = held;
+  operation.unwanted = unwanted;
   if (path2 !== undefined) {
     operation.path2 = path2;
     operation.prepare = prepareName;

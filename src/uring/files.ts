@@ -191,8 +191,9 @@ export class UringFiles implements AsyncDisposable {
   };
   /** A descriptor that came from elsewhere, as an open file: it is this library's to close from now on. EMFILE where `maxFiles` are open. */
   adopt(fd: number): UringFile {
+    const descriptor = new Descriptor(whole(fd), -1);
     if (!this.#operations.open.take()) throw EMFILE;
-    return new UringFile(this.#operations, new Descriptor(whole(fd), -1));
+    return new UringFile(this.#operations, descriptor);
   }
 
   /** statx(2) of a path; of a symlink itself with `follow` false. `flags`: AT_STATX_ flags, for what is on a network. */

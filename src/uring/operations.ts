@@ -218,6 +218,8 @@ export class Operations {
   start<T>(operation: Operation, options: OperationOptions | undefined, patient = this.#options.wait): Promise<T> {
     operation.flags |= this.#flags;
     operation.personality = 0;
+    operation.file?.acquire();
+    operation.other?.acquire();
     if (options !== undefined) {
       const { signal, personality } = options;
       if (personality !== undefined) operation.personality = personality;
@@ -233,8 +235,6 @@ export class Operations {
     const promise = new Promise<T>(capture);
     operation.resolve = resolveLast as (value: unknown) => void;
     operation.reject = rejectLast;
-    operation.file?.acquire();
-    operation.other?.acquire();
     if (this.closed) this.#settle(operation, ECANCELED);
     else if (operation.opens && !this.open.take()) this.#wait(operation, this.open, patient, EMFILE);
     else {

@@ -67,6 +67,7 @@ uring('files', () => {
       await pipe.writeAll(Buffer.from('abc'), null);
       expect(await pipe.read(buffer, null)).toMatchObject({ bytes: 3 });
       await expect(pipe.read(buffer, null, { signal: AbortSignal.abort(EIO) })).rejects.toBe(EIO);
+      expect(pipe.descriptor.busy).toBe(0);
       await pipe.close();
       expect(on.files.inFlight).toBe(0);
     });
