@@ -16,13 +16,12 @@ import {
   asNothing,
   asNumber,
   type Finish,
-  type Operation,
   type OperationOptions,
-  type Operations,
   type TransferOptions,
   type Transferred,
-} from './operations.ts';
-import type { Scratch } from './scratch.ts';
+} from './operation.ts';
+import type { Operations } from './operations.ts';
+import { prepareName, prepareStat } from './paths.ts';
 import { UringStat } from './stat.ts';
 
 export const STATX_MASK = STATX_BASIC_STATS | STATX_BTIME;
@@ -327,13 +326,6 @@ function runOn<T>(
   return operations.start(operation, options);
 }
 
-function prepareName(operation: Operation, scratch: Scratch): void {
-  operation.addr = scratch.put(operation.path2!);
-}
-export function prepareStat(operation: Operation, scratch: Scratch): void {
-  operation.addr = scratch.put(operation.path!);
-  operation.off = scratch.address;
-}
 export const asStat: Finish = ({ scratch }) => new UringStat(scratch!.view);
 
 /** Bytes that an attribute's value may have before its size is asked for. */

@@ -15,7 +15,7 @@ export {
   UringFiles,
   type UringFilesOptions,
 } from './files.ts';
-export type { OperationOptions, TransferOptions, Transferred } from './operations.ts';
+export type { OperationOptions, TransferOptions, Transferred } from './operation.ts';
 export { Ring } from './ring.ts';
 export { probe, type RingOptions, type Tier, UringError, type UringProbe } from './setup.ts';
 export { UringStat } from './stat.ts';
