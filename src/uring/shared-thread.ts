@@ -9,7 +9,17 @@ import type { Linked, Ticket } from './engine.ts';
 import { readSqe } from './queues.ts';
 import { Ring } from './ring.ts';
 import { UringError } from './setup.ts';
-import { ASLEEP, AWAKE, type NewUser, NO_MORE, type OwnerData, type OwnerReady } from './shared.ts';
+import {
+  ASLEEP,
+  AWAKE,
+  ENDED,
+  type NewUser,
+  NO_MORE,
+  type OwnerData,
+  type OwnerReady,
+  SLEEP,
+  USERS,
+} from './shared.ts';
 import { ASK, type Ask, SharedQueue } from './shared-queue.ts';
 
 class User {
@@ -67,7 +77,7 @@ class User {
 }
 
 /** The thread's whole life. */
-function own({ options, wake, asleep }: OwnerData): void {
+function own({ options, wake, state }: OwnerData): void {
   const say = (ready: OwnerReady) => parentPort!.postMessage(ready);
   let ring: Ring;
   try {
@@ -78,28 +88,37 @@ function own({ options, wake, asleep }: OwnerData): void {
   }
   say({ chain: ring.queues.entries });
   let users: User[] = [];
+  let used = false;
   /** No more users come. */
   let complete = false;
   const news = () => {
     for (let next = receiveMessageOnPort(parentPort!); next; next = receiveMessageOnPort(parentPort!)) {
       if (next.message === NO_MORE) complete = true;
-      else users.push(new User(next.message as NewUser, ring));
+      else {
+        users.push(new User(next.message as NewUser, ring));
+        used = true;
+      }
     }
   };
-  for (let used = false; ; used ||= users.length > 0) {
+  for (;;) {
     news();
     for (const user of users) {
       user.take();
       user.send();
     }
-    for (const { port, closed } of users) if (closed) port.close();
+    for (const { port, closed } of users) {
+      if (!closed) continue;
+      port.close();
+      Atomics.sub(state, USERS, 1);
+    }
     users = users.filter(({ closed }) => !closed);
-    if ((used || complete) && users.length === 0) break;
+    // A user may be on its way: then the count is not 0.
+    if ((used || complete) && Atomics.compareExchange(state, USERS, 0, ENDED) === 0) break;
     // Said before the last look: who queues something after it sees that, and wakes.
-    Atomics.store(asleep, 0, ASLEEP);
+    Atomics.store(state, SLEEP, ASLEEP);
     if (users.some(({ queue }) => queue.pending)) ring.poll();
     else if (!ring.wait()) return; // the process exits, and takes all with it
-    Atomics.store(asleep, 0, AWAKE);
+    Atomics.store(state, SLEEP, AWAKE);
   }
   void ring.close();
 }

@@ -33,8 +33,7 @@ export interface SharedRingHandle {
 /** What all who use a ring see of its owner. */
 export interface OwnerHandle {
   readonly wake: WakeHandle;
-  /** ASLEEP while the owner sleeps, or is about to; who sets it to AWAKE has to wake it. */
-  readonly asleep: Int32Array;
+  readonly state: Int32Array;
   /** Operations that can be linked. */
   readonly chain: number;
 }
@@ -42,16 +41,22 @@ export interface OwnerHandle {
 export interface OwnerData {
   readonly options: RingOptions;
   readonly wake: WakeHandle;
-  readonly asleep: Int32Array;
+  readonly state: Int32Array;
 }
 export type OwnerReady =
   | { readonly chain: number }
   | { readonly reason: UringError['reason']; readonly message: string };
 /** A new user, for the owner. */
 export type NewUser = Pick<SharedRingHandle, 'port' | 'queue' | 'capacity'>;
-/** What `asleep` says. */
+/**
+ * The words of `state`. Whether the owner sleeps, or is about to: who changes that to AWAKE has to wake it. And how many
+ * handles have been made and not closed, or ENDED.
+ */
+export const SLEEP = 0;
 export const AWAKE = 0;
 export const ASLEEP = 1;
+export const USERS = 1;
+export const ENDED = -1;
 /** Instead of a new user: none will come any more. */
 export const NO_MORE = 'no more';
 /** Words of a completion in a message: slot, generation, res, flags. A message without any says that there is room. */
@@ -79,9 +84,9 @@ export class SharedRing implements AsyncDisposable {
         failed = error;
       });
       worker.once('exit', () => {
+        if (failed !== undefined) return reject(failed); // others may wake it still: the descriptor stays what it is
         waker.close();
-        if (failed === undefined) resolve();
-        else reject(failed);
+        resolve();
       });
     });
     this.closed.catch(() => {}); // told to whoever asks; the engines' operations fail anyway
@@ -92,8 +97,8 @@ export class SharedRing implements AsyncDisposable {
     if (!Number.isInteger(Math.log2(capacity)) || capacity < 2 || capacity > 65_536)
       throw new RangeError(`capacity is ${capacity}: a power of two from 2 to 65536 is needed`);
     const waker = new Wake();
-    const asleep = new Int32Array(new SharedArrayBuffer(4));
-    const workerData: OwnerData = { options, wake: waker.handle, asleep };
+    const state = new Int32Array(new SharedArrayBuffer(8));
+    const workerData: OwnerData = { options, wake: waker.handle, state };
     const worker = startWorker(import.meta.url, './shared-thread', { workerData });
     try {
       const ready = await new Promise<OwnerReady>((resolve, reject) => {
@@ -103,7 +108,7 @@ export class SharedRing implements AsyncDisposable {
       if ('reason' in ready) throw new UringError(ready.reason, ready.message);
       worker.unref(); // what is in flight keeps its own thread alive
       worker.removeAllListeners();
-      return new SharedRing(worker, waker, { wake: waker.handle, asleep, chain: ready.chain }, capacity);
+      return new SharedRing(worker, waker, { wake: waker.handle, state, chain: ready.chain }, capacity);
     } catch (error) {
       await worker.terminate(); // it waits for nothing yet
       waker.close();
@@ -111,8 +116,15 @@ export class SharedRing implements AsyncDisposable {
     }
   }
 
-  /** A handle for one thread. The owner lives until each has been used and closed. */
+  /** A handle for one thread. The owner lives until each has been used and closed. ECANCELED where it has ended. */
   connect(): SharedRingHandle {
+    const { state } = this.#owner;
+    for (let users = Atomics.load(state, USERS); ; ) {
+      if (users === ENDED) throw ECANCELED;
+      const now = Atomics.compareExchange(state, USERS, users, users + 1);
+      if (now === users) break;
+      users = now;
+    }
     const { port1, port2 } = new MessageChannel();
     const { memory, capacity } = new SharedQueue(this.#capacity);
     const user: NewUser = { port: port2, queue: memory, capacity };
@@ -123,8 +135,10 @@ export class SharedRing implements AsyncDisposable {
 
   /** Says that no more threads will connect: the owner ends with the last engine, or now where there is none. */
   async close(): Promise<void> {
-    this.#worker.postMessage(NO_MORE);
-    wake(this.#owner.wake);
+    if (Atomics.load(this.#owner.state, USERS) !== ENDED) {
+      this.#worker.postMessage(NO_MORE);
+      wake(this.#owner.wake);
+    }
     await this.closed;
   }
   [Symbol.asyncDispose](): Promise<void> {
@@ -238,8 +252,8 @@ export class SharedEngine implements Engine, AsyncDisposable {
       while (this.#backlog.length > 0 && this.#backlog[0]!.length <= queue.space) this.#place(this.#backlog.shift()!);
       queue.publish();
     } while (this.#backlog.length > 0 && !queue.awaitRoom(this.#backlog[0]!.length));
-    const { asleep, wake: handle } = this.#handle.owner;
-    if (Atomics.exchange(asleep, 0, AWAKE) === ASLEEP) wake(handle);
+    const { state, wake: handle } = this.#handle.owner;
+    if (Atomics.exchange(state, SLEEP, AWAKE) === ASLEEP) wake(handle);
   }
 
   #completed(completions: Int32Array): void {

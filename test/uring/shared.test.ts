@@ -21,7 +21,7 @@ import { readSqe, writeSqe } from '../../src/uring/queues.ts';
 import { SharedEngine, SharedRing, type SharedRingHandle } from '../../src/uring/shared.ts';
 import { ASK, SharedQueue } from '../../src/uring/shared-queue.ts';
 import { run, until } from '../support.ts';
-import type { Task } from './shared-user.ts';
+import type { Task } from './ring-user.ts';
 import { forever, uring } from './support.ts';
 
 let dir: string;
@@ -33,10 +33,10 @@ afterEach(() => rmSync(dir, { recursive: true }));
 
 const one = (engine: SharedEngine, opcode: Parameters<SharedEngine['submit']>[0], sqe: Sqe = {}): Promise<number> =>
   new Promise((resolve) => engine.submit(opcode, sqe, resolve));
-const user = (handle: SharedRingHandle, what: Task['what'], path: string) =>
-  startWorker(import.meta.url, './shared-user', {
-    workerData: { handle, what, path } satisfies Task,
-    transferList: [handle.port],
+const user = (handle: SharedRingHandle | undefined, what: Task['what'], path: string) =>
+  startWorker(import.meta.url, './ring-user', {
+    workerData: { ...(handle && { handle }), what, path } satisfies Task,
+    transferList: handle ? [handle.port] : [],
   });
 
 uring('one thread', () => {
@@ -139,22 +139,23 @@ uring('several threads', () => {
     await until(() => `${count()}` === `${before}`, 'descriptors and threads to be as before');
   });
 
-  test('one that ends with an operation in flight waits for it: the kernel writes no more to its memory', async () => {
-    await run('mkfifo', [at('fifo')]);
-    const fd = openSync(at('fifo'), constants.O_RDWR | constants.O_NONBLOCK);
-    await using shared = await SharedRing.start();
-    await using engine = new SharedEngine(shared.connect());
-    const worker = user(shared.connect(), 'abandon', at('fifo'));
-    const said: number[] = [];
-    worker.on('message', (res: number) => said.push(res));
-    await once(worker, 'exit');
-    expect(said).toEqual([-ECANCELED.errno]);
-    writeSync(fd, 'data');
-    expect(await one(engine, 'NOP')).toBe(0);
-    const rest = Buffer.alloc(10);
-    expect(readSync(fd, rest)).toBe(4); // nobody has taken it
-    closeSync(fd);
-  });
+  test.each(['a shared ring', 'a ring of its own'])(
+    'one that ends with an operation in flight on %s waits for it: the kernel writes no more to its memory',
+    async (which) => {
+      await run('mkfifo', [at('fifo')]);
+      const fd = openSync(at('fifo'), constants.O_RDWR | constants.O_NONBLOCK);
+      await using shared = await SharedRing.start();
+      const worker = user(which === 'a shared ring' ? shared.connect() : undefined, 'abandon', at('fifo'));
+      const said: number[] = [];
+      worker.on('message', (res: number) => said.push(res));
+      await once(worker, 'exit');
+      expect(said).toEqual([-ECANCELED.errno]);
+      writeSync(fd, 'data');
+      const rest = Buffer.alloc(10);
+      expect(readSync(fd, rest)).toBe(4); // nobody has taken it
+      closeSync(fd);
+    },
+  );
 });
 
 uring('the owner', () => {
@@ -185,9 +186,11 @@ uring('the owner', () => {
     await until(() => tasks() <= before, 'the thread to end');
   });
 
-  test('ends without users when it is closed', async () => {
+  test('ends without users when it is closed; who comes too late is told', async () => {
     const shared = await SharedRing.start();
     await shared.close();
+    expect(() => shared.connect()).toThrow(ECANCELED);
+    await shared.close(); // again
   });
 });
 

@@ -1,18 +1,20 @@
-/** A thread of the tests that uses a shared ring, as it is told. */
+/** A thread of the tests that uses a ring, a shared one or its own, as it is told. */
 import { closeSync, openSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { addressOf } from '../../src/abi/syscall.ts';
+import { Ring } from '../../src/uring/ring.ts';
 import { SharedEngine, type SharedRingHandle } from '../../src/uring/shared.ts';
 
 export interface Task {
-  readonly handle: SharedRingHandle;
+  /** Absent: it has a ring of its own. */
+  readonly handle?: SharedRingHandle;
   /** `read`: all of the file, in pieces of 4 bytes at random places. `abandon`: a read of it that waits, and then the end. */
   readonly what: 'read' | 'abandon';
   readonly path: string;
 }
 
 const { handle, what, path } = workerData as Task;
-const engine = new SharedEngine(handle);
+const engine = handle ? new SharedEngine(handle) : new Ring();
 const fd = openSync(path, what === 'read' ? 'r' : 'r+');
 const words = new Uint32Array(4096);
 const bytes = new Uint8Array(words.buffer);
