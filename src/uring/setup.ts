@@ -218,6 +218,8 @@ export interface UringProbe {
   readonly opcodes: ReadonlySet<UringOpcode>;
   /** Its highest opcode, which may be beyond those we know. */
   readonly last: number;
+  /** Whether a thread of the kernel's may take operations out for this process (`RingOptions.sqpoll`). */
+  readonly sqpoll: boolean;
 }
 let found: UringProbe | Error | undefined;
 
@@ -247,7 +249,12 @@ function ask(): UringProbe | Error {
       if (flags & IO_URING_OP_SUPPORTED) served.add(op);
     }
     const names = (Object.keys(IORING_OP) as UringOpcode[]).filter((name) => served.has(IORING_OP[name]));
-    return { tier: ring.tier, features: ring.features, opcodes: new Set(names), last };
+    const polled = setUp({ entries: 1, sqpoll: {} });
+    polled.free();
+    return {
+      ...{ tier: ring.tier, features: ring.features, opcodes: new Set(names), last },
+      sqpoll: polled.tier === 'sqpoll',
+    };
   } catch (error) {
     if (error instanceof Errno || error instanceof SystemError)
       return new UringError('too-old', 'io_uring of this kernel can’t be asked what it has (Linux 5.6)', error);

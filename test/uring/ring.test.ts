@@ -407,7 +407,8 @@ uring('the end', () => {
 
 uring('setting up', () => {
   test('finds what the kernel has, once', () => {
-    const { opcodes, tier, last } = probe();
+    const { opcodes, tier, last, sqpoll } = probe();
+    expect(sqpoll).toBe(true);
     expect(opcodes.has('READ')).toBe(true);
     expect(opcodes.has('URING_CMD')).toBe(true);
     expect(last).toBeGreaterThan(40);
