@@ -8,6 +8,7 @@ import {
   EMLINK,
   ENAMETOOLONG,
   ENOENT,
+  ENOSPC,
   ENOTDIR,
   ENOTEMPTY,
   EPERM,
@@ -15,8 +16,15 @@ import {
 } from '../../src/abi/errno.ts';
 import { fuse_in_header } from '../../src/abi/fuse.ts';
 import { FATTR_MODE, FATTR_SIZE } from '../../src/abi/fuse-constants.ts';
-import { DT_DIR, DT_LNK, DT_REG, RENAME_NOREPLACE, S_IFREG } from '../../src/abi/posix.ts';
-import { MemoryFs } from '../../src/fs/index.ts';
+import {
+  DT_DIR,
+  DT_LNK,
+  DT_REG,
+  RENAME_NOREPLACE,
+  RENAME_WHITEOUT,
+  S_IFREG,
+} from '../../src/abi/posix.ts';
+import { encodeAcl, MemoryFs, type MemoryOptions } from '../../src/fs/index.ts';
 import type { DirectoryReply, Dirent } from '../../src/protocol/dirent.ts';
 import { Request } from '../../src/protocol/request.ts';
 
@@ -29,7 +37,10 @@ function at(nodeid: number, uid = 0, gid = 0): Request {
 
 /** A MemoryFs with the calls written short; each counts its lookups as the kernel would be given them. */
 class Short {
-  readonly fs = new MemoryFs();
+  readonly fs: MemoryFs;
+  constructor(options: MemoryOptions = {}) {
+    this.fs = new MemoryFs(options);
+  }
   make(parent: number, name: string): number {
     return this.fs.mknod(at(parent), { name, mode: S_IFREG | 0o644, rdev: 0, umask: 0 }).nodeid;
   }
@@ -230,6 +241,37 @@ describe('rename', () => {
     expect([s.lookup(ROOT, 'b'), s.read(b, 0, 10), s.attr(b).nlink]).toEqual([a, 'old', 0]);
     s.forget(b);
     expect(() => s.attr(b)).toThrow(ESTALE);
+  });
+
+  test.each([
+    ['no page for its ACL', { size: 1, nrInodes: 10 }],
+    ['no inode', { nrInodes: 4 }],
+  ])('with a whiteout that can not be made (%s) is ENOSPC, and nothing has happened', (_, options) => {
+    const s = new Short(options);
+    const dir = s.mkdir(ROOT, 'dir');
+    const [file, there] = [s.make(dir, 'file'), s.make(dir, 'there')];
+    const id = 0xffff_ffff;
+    const tags = [0x01, 0x02, 0x04, 0x10, 0x20]; // owner, a user, group, mask, others
+    const value = encodeAcl(tags.map((tag) => ({ tag, perm: 7, id: tag === 0x02 ? 1000 : id })));
+    s.fs.setxattr(at(dir), { name: 'system.posix_acl_default', value, flags: 0, setxattr_flags: 0 } as never);
+    for (const newname of ['there', 'new'])
+      expect(() => s.rename(dir, 'file', dir, newname, RENAME_WHITEOUT)).toThrow(ENOSPC);
+    expect(s.list(dir).map(({ name, ino }) => [name, Number(ino)])).toEqual(
+      Object.entries({ '.': dir, '..': ROOT, file, there }),
+    );
+    s.fs.check();
+  });
+
+  test('a whiteout has the place of the name that it stands for', () => {
+    const s = new Short();
+    for (const name of ['a', 'b', 'c']) s.make(ROOT, name);
+    const before = s.list(ROOT);
+    s.rename(ROOT, 'a', ROOT, 'd', RENAME_WHITEOUT);
+    s.rename(ROOT, 'b', ROOT, 'c', RENAME_WHITEOUT);
+    const after = s.list(ROOT);
+    expect(after.map(({ name }) => name)).toEqual(['.', '..', 'a', 'b', 'c', 'd']);
+    expect(after.slice(0, -1).map(({ off }) => off)).toEqual(before.map(({ off }) => off));
+    s.fs.check();
   });
 });
 

@@ -95,12 +95,15 @@ export class Tree {
     return entry;
   }
 
-  /** Refuses a directory in which no name can be made: one that was removed while somebody was in it. */
-  #place(parent: MemoryNode, name: string): Directory {
+  /**
+   * What a name means in a directory, where one may be made. ENOENT (the directory was removed while somebody was in it), ENOTDIR,
+   * ENAMETOOLONG.
+   */
+  #place(parent: MemoryNode, name: string): Entry | undefined {
     const directory = this.directory(parent);
     if (!parent.linked) throw ENOENT;
     checkLength(name);
-    return directory;
+    return directory.get(name);
   }
 
   /** A node without a name yet: its mode, group and ACLs as its directory has it. ENOSPC. */
@@ -129,8 +132,7 @@ export class Tree {
     maker: Maker,
     { umask = 0, rdev = 0, target = '' } = {},
   ): MemoryNode {
-    const directory = this.#place(parent, name);
-    if (directory.get(name)) throw EEXIST;
+    if (this.#place(parent, name)) throw EEXIST;
     const isDirectory = (mode & S_IFMT) === S_IFDIR;
     if (isDirectory && parent.nlink >= LINK_MAX) throw EMLINK;
     const node = this.#create(parent, mode, maker, umask);
@@ -153,8 +155,7 @@ export class Tree {
   /** Gives a file a further name. EPERM (a directory), EEXIST, ENOENT, ENOTDIR, ENAMETOOLONG, EMLINK. */
   link(node: MemoryNode, parent: MemoryNode, name: string): void {
     if (node.isDirectory) throw EPERM;
-    const directory = this.#place(parent, name);
-    if (directory.get(name)) throw EEXIST;
+    if (this.#place(parent, name)) throw EEXIST;
     if (node.nlink >= LINK_MAX) throw EMLINK;
     node.nlink++;
     this.#put(parent, name, node);
@@ -227,10 +228,9 @@ export class Tree {
    */
   rename(from: MemoryNode, oldname: string, to: MemoryNode, newname: string, flags: number, maker: Maker): void {
     if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) throw EINVAL;
-    const directory = this.#place(to, newname);
+    const there = this.#place(to, newname);
     const entry = this.find(from, oldname);
     const { node } = entry;
-    const there = directory.get(newname);
     this.#outside(node, to);
     if (flags & RENAME_EXCHANGE) {
       if (there === undefined) throw ENOENT;
@@ -240,17 +240,19 @@ export class Tree {
     if (there?.node === node) return; // two names of one file: nothing happens, rename(2)
     if (there && node.isDirectory) this.#removable(there.node);
     else if (there?.node.isDirectory) throw EISDIR;
-    if (flags & RENAME_WHITEOUT && this.nodes.size >= this.inodes) throw ENOSPC;
+    // An overlay's mark that there is nothing here: a character device 0:0. The last that may be refused.
+    const whiteout = flags & RENAME_WHITEOUT ? this.#create(from, S_IFCHR, maker, 0) : undefined;
 
-    this.#take(entry);
+    if (whiteout) {
+      whiteout.nlink = 1;
+      this.#turn(entry, whiteout);
+    } else this.#take(entry);
     if (there) {
       const replaced = there.node;
       this.#turn(there, node);
       this.#release(replaced);
     } else this.#put(to, newname, node);
     node.touchInode();
-    // An overlay's mark that there is nothing here: a character device 0:0.
-    if (flags & RENAME_WHITEOUT) this.make(from, oldname, S_IFCHR, maker);
   }
 
   #exchange(one: Entry, other: Entry): void {
