@@ -1,5 +1,5 @@
 /** MemoryFs without a mount, its methods called directly: what a kernel would never ask, and its books. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   EEXIST,
   EFBIG,
@@ -20,11 +20,13 @@ import {
   DT_DIR,
   DT_LNK,
   DT_REG,
+  RENAME_EXCHANGE,
   RENAME_NOREPLACE,
   RENAME_WHITEOUT,
   S_IFREG,
 } from '../../src/abi/posix.ts';
 import { encodeAcl, MemoryFs, type MemoryOptions } from '../../src/fs/index.ts';
+import { Directory } from '../../src/fs/memory/directory.ts';
 import type { DirectoryReply, Dirent } from '../../src/protocol/dirent.ts';
 import { Request } from '../../src/protocol/request.ts';
 
@@ -200,6 +202,53 @@ test('a link more than 32 bits count is EMLINK, and nothing has happened', () =>
   s.fs.nodes.get(ROOT).nlink = 2;
   expect(s.list(ROOT).map(({ name }) => name)).toEqual(['.', '..', 'file']);
   s.fs.check();
+});
+
+describe('a directory with as many names as it can have', () => {
+  /** Two files, another directory, and from here on no directory takes a name more. */
+  const full = () => {
+    const s = new Short();
+    const dir = s.mkdir(ROOT, 'dir');
+    const [a] = [s.make(ROOT, 'a'), s.make(dir, 'b')];
+    const spy = vi.spyOn(Directory.prototype, 'full', 'get').mockReturnValue(true);
+    onTestFinished(() => spy.mockRestore());
+    return { s, dir, a };
+  };
+  const names = (s: Short, nodeid: number) => s.list(nodeid).map(({ name }) => name);
+
+  test('takes no further one: ENOSPC, and nothing has happened', () => {
+    const { s, dir, a } = full();
+    for (const ask of [
+      () => s.make(ROOT, 'new'),
+      () => s.mkdir(ROOT, 'new'),
+      () => s.fs.symlink(at(ROOT), { name: 'new', target: 'x' }),
+      () => s.fs.create(at(ROOT), { name: 'new', mode: 0o644, umask: 0, flags: 0 } as never),
+      () => s.fs.link(at(dir), { oldnodeid: a, newname: 'new' }),
+      () => s.rename(dir, 'b', ROOT, 'new'),
+      () => s.rename(ROOT, 'a', ROOT, 'new', RENAME_WHITEOUT),
+    ])
+      expect(ask, ask.toString()).toThrow(ENOSPC);
+    expect([names(s, ROOT), names(s, dir)]).toEqual([
+      ['.', '..', 'dir', 'a'],
+      ['.', '..', 'b'],
+    ]);
+    expect(s.fs.nodes.size).toBe(4);
+    s.fs.check();
+  });
+
+  test('goes on with those it has', () => {
+    const { s, dir } = full();
+    expect(() => s.make(ROOT, 'a')).toThrow(EEXIST);
+    s.rename(ROOT, 'a', ROOT, 'c');
+    s.rename(dir, 'b', ROOT, 'c', RENAME_WHITEOUT);
+    s.rename(ROOT, 'c', dir, 'b', RENAME_EXCHANGE);
+    expect([names(s, ROOT), names(s, dir)]).toEqual([
+      ['.', '..', 'dir', 'c'],
+      ['.', '..', 'b'],
+    ]);
+    s.fs.unlink(at(ROOT), { name: 'c' });
+    s.fs.check();
+  });
 });
 
 describe('rename', () => {

@@ -106,6 +106,11 @@ export class Tree {
     return directory.get(name);
   }
 
+  /** Refuses what would be a name too many: to be asked before anything has happened. ENOSPC. */
+  #room(parent: MemoryNode): void {
+    if (this.directory(parent).full) throw ENOSPC;
+  }
+
   /** A node without a name yet: its mode, group and ACLs as its directory has it. ENOSPC. */
   #create(parent: MemoryNode, mode: number, { uid, gid }: Maker, umask: number): MemoryNode {
     if (this.nodes.size >= this.inodes) throw ENOSPC;
@@ -133,6 +138,7 @@ export class Tree {
     { umask = 0, rdev = 0, target = '' } = {},
   ): MemoryNode {
     if (this.#place(parent, name)) throw EEXIST;
+    this.#room(parent);
     const isDirectory = (mode & S_IFMT) === S_IFDIR;
     if (isDirectory && parent.nlink >= LINK_MAX) throw EMLINK;
     const node = this.#create(parent, mode, maker, umask);
@@ -152,10 +158,11 @@ export class Tree {
     return this.#create(parent, S_IFREG | (mode & ~S_IFMT), maker, umask);
   }
 
-  /** Gives a file a further name. EPERM (a directory), EEXIST, ENOENT, ENOTDIR, ENAMETOOLONG, EMLINK. */
+  /** Gives a file a further name. EPERM (a directory), EEXIST, ENOENT, ENOTDIR, ENAMETOOLONG, ENOSPC, EMLINK. */
   link(node: MemoryNode, parent: MemoryNode, name: string): void {
     if (node.isDirectory) throw EPERM;
     if (this.#place(parent, name)) throw EEXIST;
+    this.#room(parent);
     if (node.nlink >= LINK_MAX) throw EMLINK;
     node.nlink++;
     this.#put(parent, name, node);
@@ -224,7 +231,7 @@ export class Tree {
 
   /**
    * renameat2(2) with all its flags. EINVAL (into itself), EEXIST (NOREPLACE), ENOENT, ENOTDIR, EISDIR, ENOTEMPTY,
-   * ENAMETOOLONG, ENOSPC (WHITEOUT).
+   * ENAMETOOLONG, ENOSPC.
    */
   rename(from: MemoryNode, oldname: string, to: MemoryNode, newname: string, flags: number, maker: Maker): void {
     if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) throw EINVAL;
@@ -240,6 +247,8 @@ export class Tree {
     if (there?.node === node) return; // two names of one file: nothing happens, rename(2)
     if (there && node.isDirectory) this.#removable(there.node);
     else if (there?.node.isDirectory) throw EISDIR;
+    // A name that leaves its own directory makes the room that it needs.
+    if (!there && (to !== from || flags & RENAME_WHITEOUT)) this.#room(to);
     // An overlay's mark that there is nothing here: a character device 0:0. The last that may be refused.
     const whiteout = flags & RENAME_WHITEOUT ? this.#create(from, S_IFCHR, maker, 0) : undefined;
 
