@@ -119,6 +119,11 @@ export class HandleTable<H> {
     return open;
   }
 
+  /** All that is open. */
+  all(): H[] {
+    return this.#open.filter((open) => open !== undefined);
+  }
+
   get size(): number {
     return this.#open.length - 1 - this.#free.length;
   }

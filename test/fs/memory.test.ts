@@ -120,6 +120,25 @@ describe('errors', () => {
     }
   });
 
+  test('a file is found by its handle as long as it has a name or is open, although the kernel still counts it', () => {
+    const s = new Short();
+    const file = s.make(ROOT, 'file');
+    const dir = s.mkdir(ROOT, 'dir');
+    const { fh } = s.fs.open(at(file), { flags: 0, open_flags: 0 });
+    expect([s.lookup(file, '.'), s.lookup(dir, '.'), s.lookup(ROOT, '.')]).toEqual([file, dir, ROOT]);
+    s.fs.unlink(at(ROOT), { name: 'file' });
+    s.fs.rmdir(at(ROOT), { name: 'dir' });
+    expect(s.lookup(file, '.')).toBe(file);
+    expect(() => s.lookup(dir, '.')).toThrow(ESTALE);
+    s.fs.release(at(file), { fh, flags: 0, release_flags: 0, lock_owner: 0n });
+    expect(() => s.lookup(file, '.')).toThrow(ESTALE);
+    s.forget(file, 3);
+    s.forget(dir, 2);
+    expect(() => s.lookup(file, '.')).toThrow(ESTALE);
+    expect(s.fs.nodes.counted).toEqual([]);
+    s.fs.check();
+  });
+
   test('a file is no directory', () => {
     const s = new Short();
     const file = s.make(ROOT, 'file');

@@ -9,7 +9,7 @@
  * @see docs/posix.md for where a mount of it differs from tmpfs, and why
  */
 import { totalmem } from 'node:os';
-import { EFBIG, EINVAL, EISDIR, ENODATA, ENOENT, ENXIO, EOPNOTSUPP } from '../../abi/errno.ts';
+import { EFBIG, EINVAL, EISDIR, ENODATA, ENOENT, ENXIO, EOPNOTSUPP, ESTALE } from '../../abi/errno.ts';
 import {
   FATTR_ATIME,
   FATTR_ATIME_NOW,
@@ -188,9 +188,18 @@ export class MemoryFs implements Filesystem {
   lookup({ nodeid }: Request, { name }: Args<'LOOKUP'>) {
     const node = this.nodes.get(nodeid);
     // Whoever opens a file by its handle asks for these two; of the kernel's path walks none gets here.
-    if (name === '.') return this.#given(node);
+    if (name === '.') return this.#given(this.#reachable(node));
     if (name === '..') return this.#given(this.#parent(node));
     return this.#given(this.tree.find(node, name).node);
+  }
+  /**
+   * ESTALE for a file that was removed and is not open, but still counted: whoever asks for one by its handle has dropped it, and its FORGET
+   * is on the way, behind other requests perhaps. One that is in use the kernel knows without asking.
+   * @see fs/fuse/inode.c: fuse_get_dentry
+   */
+  #reachable(node: MemoryNode): MemoryNode {
+    if (!node.linked && !this.#handles.all().some((open) => open.node === node)) throw ESTALE;
+    return node;
   }
   #parent(node: MemoryNode): MemoryNode {
     const parent = node === this.tree.root ? node : node.parent;
