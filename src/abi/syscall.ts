@@ -7,9 +7,13 @@
  * argument koffi takes (read: 219 ns with a number, 262 with a Uint8Array). Every call here returns at
  * once or blocks the calling thread; none goes through koffi's async, whose pool is libuv's own of four.
  */
-import koffi from 'koffi';
+import { createRequire } from 'node:module';
+import type Koffi from 'koffi';
+import { enterCritical } from './critical.ts';
 import { SystemError } from './errno.ts';
 
+const declared = enterCritical(); // before koffi, so that it can't be an import
+const koffi = createRequire(import.meta.url)('koffi') as typeof Koffi;
 const libc = koffi.load('libc.so.6');
 // int64 results and size_t counts convert 35 ns faster than int ones. But only what C declares long, ssize_t or
 // a pointer may be read as int64: of a function that returns int the upper half of the register is anything, and
@@ -39,6 +43,8 @@ const libcEventfd = libc.func('int eventfd(uint count, int flags)');
 const libcUringSetup = libc.func('syscall', 'int64', ['int64', 'uint', 'uintptr_t']);
 const libcUringEnter = libc.func('syscall', 'int64', ['int64', 'uint', 'uint', 'uint', 'uint', 'uintptr_t', 'size_t']);
 const libcUringRegister = libc.func('syscall', 'int64', ['int64', 'uint', 'uint', 'uintptr_t', 'uint']);
+declared();
+
 const SYS_IO_URING_SETUP = 425;
 const SYS_IO_URING_ENTER = 426;
 const SYS_IO_URING_REGISTER = 427;
@@ -92,7 +98,14 @@ export const madvise = (address: number, length: number, advice: number): void =
   void checked(libcMadvise(address, length, advice), 'madvise');
 
 /** The memory at an address as an ArrayBuffer, without a copy. Make one a region, once: a view costs 97 ns. */
-export const view = (address: number, length: number): ArrayBuffer => koffi.view(BigInt(address), length);
+export function view(address: number, length: number): ArrayBuffer {
+  const leave = enterCritical();
+  try {
+    return koffi.view(BigInt(address), length);
+  } finally {
+    leave();
+  }
+}
 
 /** io_uring_setup(2) with io_uring_params at an address: the ring's descriptor. */
 export const ioUringSetup = (entries: number, params: number): number =>
