@@ -126,6 +126,7 @@ export function transfer(told: Told, write: boolean, vectored: boolean): number 
   const call = write ? SYS.pwritev2 : SYS.preadv2;
   const iov = vectored ? addr : at(IOVEC);
   const count = vectored ? len : 1;
+  if (type === S_IFSOCK && off !== 0 && off !== -1) return -ESPIPE.errno;
   let place = type === S_IFIFO || type === S_IFSOCK ? -1 : off;
   let asks = !disk && !told.insist;
   const attempt = () => systemCall(call, fd, iov, count, place, 0, asks ? op_flags | RWF_NOWAIT : op_flags);

@@ -1,6 +1,7 @@
 /** What tests of the engines share: bytes at addresses, one operation as a promise, a picture of a tree. */
 import { closeSync, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { O_CLOEXEC } from '../../src/abi/posix.ts';
 import { addressOf, SYS, systemCall } from '../../src/abi/syscall.ts';
 import type { UringOpcode } from '../../src/abi/uring-constants.ts';
 import type { Engine, Sqe } from '../../src/uring/engine.ts';
@@ -48,10 +49,10 @@ export function openHow(flags: number, mode: number, resolve: number): Buffer {
   return how;
 }
 
-/** A pipe, with the flags of pipe2(2). */
+/** A pipe, with the flags of pipe2(2). Children don't inherit it: their hold would keep it from ending. */
 export function pipe(flags = 0): { read: number; write: number; close(): void } {
   const pair = Buffer.allocUnsafeSlow(8);
-  if (systemCall(SYS.pipe2, addressOf(pair), flags) < 0) throw new Error('pipe2');
+  if (systemCall(SYS.pipe2, addressOf(pair), flags | O_CLOEXEC) < 0) throw new Error('pipe2');
   const [read, write] = [pair.readInt32LE(0), pair.readInt32LE(4)];
   return {
     ...{ read, write },

@@ -5,10 +5,12 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EAGAIN, EIO, EPIPE } from '../../src/abi/errno.ts';
 import { F_GETFL, O_NONBLOCK, RWF_NOWAIT, SPLICE_F_NONBLOCK } from '../../src/abi/posix.ts';
 import { fcntl, ioctl, socketpair } from '../../src/abi/syscall.ts';
-import type { Engine } from '../../src/uring/engine.ts';
+import type { UringOpcode } from '../../src/abi/uring-constants.ts';
+import type { Engine, Sqe } from '../../src/uring/engine.ts';
+import { Ring } from '../../src/uring/ring.ts';
 import { ThreadsEngine } from '../../src/uring/threads.ts';
-import { run, temporary } from '../support.ts';
-import { address, bytes, cString, iovecs, one, openHow, pipe } from './engines.ts';
+import { run, temporary, until } from '../support.ts';
+import { address, bytes, cString, iovecs, lacking, one, openHow, pipe } from './engines.ts';
 
 let root: string;
 beforeEach(() => {
@@ -193,5 +195,132 @@ describe('what would wait', () => {
     const fd = await reader;
     expect(readSync(fd, Buffer.alloc(10))).toBe(4);
     closeSync(fd);
+  });
+});
+
+/** A result; or that there is none without others' doing, in which case it is cancelled. */
+async function outcome(engine: Engine, opcode: UringOpcode, sqe: Sqe): Promise<string> {
+  let result: number | undefined;
+  const ticket = engine.submit(opcode, sqe, (res) => {
+    result = res;
+  });
+  const waits = Date.now() + 200;
+  await until(() => result !== undefined || Date.now() > waits, 'a result');
+  if (result !== undefined) return String(result);
+  engine.cancel(ticket);
+  await until(() => result !== undefined, 'the cancelled');
+  return 'waits'; // and is cancelled; of a SPLICE the 6.18 ring says ERESTARTSYS then
+}
+
+describe.skipIf(lacking !== undefined && process.env.CI !== 'true')('on what is no file', () => {
+  test('an operation answers as a ring’s', async () => {
+    const DATA = bytes(Buffer.from('some bytes'));
+    const into = bytes(1 << 18);
+    const outcomes: string[][] = [];
+    for (const name of ['ring', 'threads']) {
+      await using engine = name === 'ring' ? new Ring() : new ThreadsEngine();
+      const { O_RDWR, O_RDONLY } = constants;
+      const [empty, emptyToo, full, gone, unread, now] = [pipe(), pipe(), pipe(), pipe(), pipe(), pipe(O_NONBLOCK)];
+      const [a, b] = socketpair(1 << 16);
+      const file = openSync(join(root, name), 'w+');
+      const [nothing, zero, fuller] = ['null', 'zero', 'full'].map((each) => openSync(`/dev/${each}`, O_RDWR));
+      const dir = openSync(root, O_RDONLY);
+      await one(engine, 'WRITE', { fd: full.write, addr: address(into), len: 1 << 18 });
+      writeSync(gone.write, 'left');
+      closeSync(gone.write);
+      closeSync(unread.read);
+      const seen: string[] = [];
+      const row = async (what: string, opcode: UringOpcode, sqe: Sqe) =>
+        seen.push(`${opcode} ${what}: ${await outcome(engine, opcode, sqe)}`);
+      const r = { addr: address(into), len: 10 };
+      const w = { addr: address(DATA), len: 10 };
+      const nowait = { op_flags: RWF_NOWAIT };
+
+      await row('empty pipe', 'READ', { fd: empty.read, ...r });
+      await row('empty pipe, NOWAIT', 'READ', { fd: empty.read, ...r, ...nowait });
+      await row('empty O_NONBLOCK pipe', 'READ', { fd: now.read, ...r });
+      await row('writing end', 'READ', { fd: empty.write, ...r });
+      await row('reading end', 'WRITE', { fd: empty.read, ...w });
+      await row('pipe', 'WRITE', { fd: now.write, ...w, off: 77 });
+      await row('pipe', 'READ', { fd: now.read, ...r, off: 5, len: 4 });
+      await row('pipe', 'READ', { fd: now.read, ...r, off: -1, len: 400 });
+      await row('full pipe', 'WRITE', { fd: full.write, ...w });
+      await row('full pipe, NOWAIT', 'WRITE', { fd: full.write, ...w, ...nowait });
+      await row('pipe without writers', 'READ', { fd: gone.read, ...r });
+      await row('pipe without writers', 'READ', { fd: gone.read, ...r });
+      await row('pipe without readers', 'WRITE', { fd: unread.write, ...w });
+      await row('nothing from a pipe', 'READ', { fd: empty.read, ...r, len: 0 });
+      await row('bad address', 'WRITE', { fd: now.write, addr: 8, len: 10 });
+      await row('empty pipe', 'READV', { fd: empty.read, addr: address(iovecs(into)), len: 1 });
+      await row('full pipe', 'WRITEV', { fd: full.write, addr: address(iovecs(DATA)), len: 1, off: 5 });
+
+      await row('socket', 'READ', { fd: a, ...r });
+      await row('socket, NOWAIT', 'READ', { fd: a, ...r, ...nowait });
+      await row('socket', 'WRITE', { fd: b, ...w, off: 9 });
+      await row('socket, less than there is', 'READ', { fd: a, ...r, len: 4, off: 9 });
+      await row('socket, the rest is lost', 'READ', { fd: a, ...r });
+
+      for (const [what, fd] of [
+        ['null', nothing!],
+        ['zero', zero!],
+        ['full', fuller!],
+        ['directory', dir],
+      ] as const) {
+        await row(what, 'READ', { fd, ...r });
+        await row(`${what}, at a place`, 'READ', { fd, ...r, off: 100 });
+        await row(`${what}, NOWAIT`, 'READ', { fd, ...r, ...nowait });
+        await row(what, 'WRITE', { fd, ...w });
+      }
+
+      const s = { off: -1, addr: -1, len: 100 };
+      const from = (file_index: number) => ({ ...s, file_index });
+      await row('pipe to pipe', 'SPLICE', { fd: emptyToo.write, ...from(empty.read) });
+      await row('pipe to pipe, NONBLOCK', 'SPLICE', {
+        fd: emptyToo.write,
+        ...from(empty.read),
+        op_flags: SPLICE_F_NONBLOCK,
+      });
+      await row('O_NONBLOCK pipe to pipe', 'SPLICE', { fd: emptyToo.write, ...from(now.read) });
+      await row('pipe to itself', 'SPLICE', { fd: empty.write, ...from(empty.read) });
+      await row('pipe with a place', 'SPLICE', { fd: emptyToo.write, ...from(full.read), addr: 5 });
+      await row('wrong end', 'SPLICE', { fd: emptyToo.write, ...from(full.write) });
+      await row('ended pipe', 'SPLICE', { fd: emptyToo.write, ...from(gone.read) });
+      await row('to a pipe without readers', 'SPLICE', { fd: unread.write, ...from(full.read) });
+      await row('to a full pipe', 'SPLICE', { fd: full.write, ...from(file), addr: 0 });
+      await row('pipe to file', 'SPLICE', { fd: file, ...from(full.read), off: 10, len: 5000 });
+      await row('file to pipe', 'SPLICE', { fd: emptyToo.write, ...from(file), addr: 20, len: 3000 });
+      await row('end of file to pipe', 'SPLICE', { fd: emptyToo.write, ...from(file), addr: 1 << 20 });
+      await row('pipe to socket', 'SPLICE', { fd: a, ...from(emptyToo.read), len: 2000 });
+      await row('pipe to null', 'SPLICE', { fd: nothing!, ...from(full.read), len: 2000 });
+      await row('zero to pipe', 'SPLICE', { fd: emptyToo.write, ...from(zero!), len: 2000 });
+      await row('socket to pipe', 'SPLICE', { fd: emptyToo.write, ...from(a), len: 2000 });
+      await row('socket to file', 'SPLICE', { fd: file, ...from(a), off: 0, len: 2000 });
+      const t = (file_index: number) => ({ file_index, len: 100 });
+      await row('empty pipe', 'TEE', { fd: emptyToo.write, ...t(empty.read) });
+      await row('pipe', 'TEE', { fd: empty.write, ...t(full.read) });
+      await row('to a full pipe', 'TEE', { fd: full.write, ...t(empty.read) });
+      await row('with a place', 'TEE', { fd: empty.write, ...t(full.read), off: 3 });
+      await row('not there', 'TEE', { fd: empty.write, ...t(-1) });
+      await row('to nowhere', 'TEE', { fd: -1, ...t(full.read) });
+
+      for (const [what, fd] of [
+        ['pipe', empty.read],
+        ['socket', a],
+        ['null', nothing!],
+      ] as const) {
+        await row(what, 'FSYNC', { fd });
+        await row(what, 'SYNC_FILE_RANGE', { fd, len: 10 });
+        await row(what, 'FALLOCATE', { fd, addr: 10 });
+        await row(what, 'FTRUNCATE', { fd, off: 10 });
+        await row(what, 'FADVISE', { fd, len: 10, op_flags: 1 });
+        await row(what, 'FGETXATTR', { fd, addr: address(cString('user.x')) });
+      }
+      await row('socket', 'CLOSE', { fd: b });
+      for (const fd of [a, file, nothing!, zero!, fuller!, dir, gone.read, unread.write]) closeSync(fd);
+      for (const each of [empty, emptyToo, full, now]) each.close();
+      outcomes.push(seen);
+    }
+    expect(outcomes[1]).toEqual(outcomes[0]);
+    expect(outcomes[0]!.filter((each) => each.includes('waits')).length).toBeGreaterThan(5);
   });
 });
