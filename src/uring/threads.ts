@@ -8,8 +8,9 @@
  * So a thread is only ever in calls that end by themselves, and its process can end.
  *
  * It differs from io_uring in what belongs to a ring: registered files are EBADF; personalities, provided buffers, drains
- * and skipped completions EINVAL. `ioprio` changes nothing. A chain ends with any operation that fails. And a
- * descriptor is looked up when the call is made: it may be closed when the operation has completed, not before.
+ * and skipped completions EINVAL; `ioprio` changes nothing. A chain ends with any operation that fails, and not before:
+ * on a ring a senseless sqe anywhere in it cancels the whole. And a descriptor is looked up when the call is made, not
+ * when it is submitted: it may be closed when the operation has completed.
  */
 import { ECANCELED, EIO, EPERM } from '../abi/errno.ts';
 import { IORING_OP, IOSQE_IO_HARDLINK, type UringOpcode } from '../abi/uring-constants.ts';
