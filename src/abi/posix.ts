@@ -191,15 +191,7 @@ export const POLLHUP = 0x0010;
 export const POLLRDNORM = 0x0040;
 export const POLLWRNORM = 0x0100;
 
-// preadv2(2), pwritev2(2), <linux/fs.h>
-export const RWF_HIPRI = 1;
-export const RWF_DSYNC = 2;
-export const RWF_SYNC = 4;
-export const RWF_NOWAIT = 8;
-export const RWF_APPEND = 16;
-// splice(2), recvmsg(2)
-export const SPLICE_F_MOVE = 1;
-export const SPLICE_F_NONBLOCK = 2;
+// recvmsg(2)
 export const MSG_DONTWAIT = 0x40;
 
 // epoll_ctl(2); its events are poll's

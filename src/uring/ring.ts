@@ -16,6 +16,7 @@ import { isMainThread } from 'node:worker_threads';
 import { ECANCELED } from '../abi/errno.ts';
 import { atExit } from '../abi/exit.ts';
 import { Memory } from '../abi/memory.ts';
+import { POLLIN } from '../abi/posix.ts';
 import { ioUringRegister, read, type Watch, watch } from '../abi/syscall.ts';
 import {
   IORING_CQE_F_MORE,
@@ -48,13 +49,11 @@ interface Operation {
   readonly high: number;
 }
 
-const POLLIN = 1;
-
 export class Ring implements Engine, AsyncDisposable {
   readonly kind = 'ring';
   /** For a subsystem that places its own entries. It has to say `later()` afterwards. */
   readonly queues: Queues;
-  readonly #slots = new Slots();
+  readonly #slots = new Slots<Completed>();
   /** What waits for its place: chains of linked operations, mostly of one, each of which goes in as a whole. */
   readonly #backlog: (readonly Operation[])[] = [];
   /** Other subsystems on this ring, by number. */
@@ -125,7 +124,7 @@ export class Ring implements Engine, AsyncDisposable {
   }
 
   cancel(ticket: Ticket): void {
-    if (this.#slots.has(ticket)) this.cancelOf(SUBSYSTEM.operation, ticket.slot, ticket.generation);
+    if (this.#slots.get(ticket)) this.cancelOf(SUBSYSTEM.operation, ticket.slot, ticket.generation);
   }
 
   /** Cancels an operation of another subsystem's. */

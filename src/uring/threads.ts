@@ -14,11 +14,11 @@
  */
 import { ECANCELED, EIO, EPERM } from '../abi/errno.ts';
 import { IORING_OP, IOSQE_IO_HARDLINK, type UringOpcode } from '../abi/uring-constants.ts';
-import type { Completed, Engine, Linked, Sqe, Ticket } from './engine.ts';
+import { type Completed, type Engine, type Linked, opcodeNumber, type Sqe, type Ticket } from './engine.ts';
 import { EventPoll } from './event-poll.ts';
 import { Pool } from './pool.ts';
 import { HELD_FD, HELD_FILE_INDEX, PLACES } from './pool-queue.ts';
-import { GENERATIONS, SLOTS } from './queues.ts';
+import { Slots } from './slots.ts';
 import { failed } from './system-calls.ts';
 import { NOT_YET, UNTIL_READABLE, UNTIL_WRITABLE } from './waiting-calls.ts';
 
@@ -46,14 +46,13 @@ class Operation {
   cancelled = false;
   readonly opcode: number;
   sqe: Sqe;
-  /** -1 of what nobody has a ticket for. */
-  readonly slot: number;
+  /** Nobody has one for what the engine itself needs. */
+  ticket: Ticket | undefined = undefined;
   done: Completed | undefined;
 
-  constructor(opcode: number, sqe: Sqe, slot = -1, done?: Completed) {
+  constructor(opcode: number, sqe: Sqe, done?: Completed) {
     this.opcode = opcode;
     this.sqe = sqe;
-    this.slot = slot;
     this.done = done;
   }
 }
@@ -64,11 +63,7 @@ const PAUSE = 64;
 export class ThreadsEngine implements Engine, AsyncDisposable {
   readonly kind = 'threads';
   readonly #most: number;
-  /** By slot. */
-  readonly #operations: (Operation | undefined)[] = [];
-  readonly #generations: number[] = [];
-  readonly #free: number[] = [];
-  #inFlight = 0;
+  readonly #slots = new Slots<Operation>();
   /** What waits for a place with the threads, in order. */
   #backlog: Operation[] = [];
   /** By place. */
@@ -89,7 +84,7 @@ export class ThreadsEngine implements Engine, AsyncDisposable {
   }
 
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#slots.inFlight;
   }
   /** Threads that were started. */
   get threads(): number {
@@ -100,7 +95,7 @@ export class ThreadsEngine implements Engine, AsyncDisposable {
     if (this.#closing) throw ECANCELED;
     const operation = this.#take(opcode, sqe, done);
     this.#begin(operation);
-    return this.#ticketOf(operation);
+    return operation.ticket!;
   }
 
   submitLinked(operations: readonly Linked[]): Ticket[] {
@@ -108,12 +103,12 @@ export class ThreadsEngine implements Engine, AsyncDisposable {
     const chain = operations.map(({ opcode, sqe, done }) => this.#take(opcode, sqe, done));
     for (const [i, each] of chain.entries()) each.next = chain[i + 1];
     if (chain[0]) this.#begin(chain[0]);
-    return chain.map((each) => this.#ticketOf(each));
+    return chain.map(({ ticket }) => ticket!);
   }
 
-  cancel({ slot, generation }: Ticket): void {
-    const operation = this.#operations[slot];
-    if (operation === undefined || this.#generations[slot] !== generation || operation.cancelled) return;
+  cancel(ticket: Ticket): void {
+    const operation = this.#slots.get(ticket);
+    if (operation === undefined || operation.cancelled) return;
     operation.cancelled = true;
     if (operation.state === 'behind') return; // when its turn comes
     if (operation.state === 'placed') {
@@ -137,9 +132,9 @@ export class ThreadsEngine implements Engine, AsyncDisposable {
     this.#endIfDone();
   }
 
-  disown({ slot, generation }: Ticket, heir: Completed): void {
-    const operation = this.#operations[slot];
-    if (operation && this.#generations[slot] === generation) operation.done = heir;
+  disown(ticket: Ticket, heir: Completed): void {
+    const operation = this.#slots.get(ticket);
+    if (operation) operation.done = heir;
   }
 
   close(): Promise<void> {
@@ -148,7 +143,7 @@ export class ThreadsEngine implements Engine, AsyncDisposable {
     const promise = new Promise<void>((done) => {
       resolve = done;
     });
-    for (const operation of this.#operations) if (operation) this.cancel(this.#ticketOf(operation));
+    for (const ticket of this.#slots.tickets()) this.cancel(ticket);
     this.#closing = { resolve, promise };
     this.#pool?.hold(true);
     this.#endIfDone();
@@ -158,19 +153,12 @@ export class ThreadsEngine implements Engine, AsyncDisposable {
     return this.close();
   }
 
-  /** A slot for an operation. */
   #take(opcode: UringOpcode | number, sqe: Sqe, done: Completed): Operation {
-    const slot = this.#free.pop() ?? this.#operations.length;
-    if (slot === SLOTS) throw new RangeError(`${SLOTS} operations are in flight: there can be no more`);
-    const operation = new Operation(typeof opcode === 'number' ? opcode : IORING_OP[opcode], sqe, slot, done);
-    this.#operations[slot] = operation;
-    this.#generations[slot] ??= 1;
+    const operation = new Operation(opcodeNumber(opcode), sqe, done);
+    operation.ticket = this.#slots.take(operation);
     this.#pool ??= new Pool(this.#most, this);
-    if (this.#inFlight++ === 0) this.#pool.hold(true);
+    if (this.#slots.inFlight === 1) this.#pool.hold(true);
     return operation;
-  }
-  #ticketOf({ slot }: Operation): Ticket {
-    return { slot, generation: this.#generations[slot]! };
   }
 
   /** Gives an operation to the threads, or to the backlog where they have no place. */
@@ -262,12 +250,10 @@ export class ThreadsEngine implements Engine, AsyncDisposable {
       res = -ECANCELED.errno;
     }
   }
-  #release({ slot }: Operation): void {
-    if (slot < 0) return;
-    this.#operations[slot] = undefined;
-    this.#generations[slot] = (this.#generations[slot]! + 1) % GENERATIONS;
-    this.#free.push(slot);
-    if (--this.#inFlight === 0 && !this.#closing) this.#pool!.hold(false);
+  #release({ ticket }: Operation): void {
+    if (ticket === undefined) return;
+    this.#slots.completed(ticket.slot, ticket.generation, true);
+    if (this.#slots.inFlight === 0 && !this.#closing) this.#pool!.hold(false);
   }
 
   /** Closes the descriptors of an operation that no thread will be at any more: on a thread, since closing may take its time. */
@@ -294,7 +280,7 @@ export class ThreadsEngine implements Engine, AsyncDisposable {
   }
 
   #endIfDone(): void {
-    if (!this.#closing || this.#ending || this.#inFlight > 0) return;
+    if (!this.#closing || this.#ending || this.#slots.inFlight > 0) return;
     if (this.#backlog.length > 0 || this.#placed.some((operation) => operation !== undefined)) return;
     this.#ending = true;
     this.#poll?.close();
