@@ -132,7 +132,7 @@ export class Queues {
     words[at + 2] = off;
     words[at + 3] = off < 0 ? -1 : off / HIGH;
     words[at + 4] = addr;
-    words[at + 5] = addr / HIGH;
+    words[at + 5] = addr < 0 ? -1 : addr / HIGH; // splice_off_in
     words[at + 6] = len;
     words[at + 7] = op_flags;
     words[at + 8] = low;

@@ -151,6 +151,7 @@ export class Ring implements Engine, AsyncDisposable {
   }
 
   register(opcode: number, argument: number, count: number): number {
+    if (this.#closed) throw ECANCELED; // the descriptor may be another's
     return ioUringRegister(this.fd, opcode, argument, count);
   }
 

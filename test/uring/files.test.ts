@@ -133,7 +133,7 @@ describe.skipIf(lacking !== undefined && process.env.CI !== 'true')('files', () 
     await until(() => files.abandoned === 0, 'its completion');
     await expect(fifo.read(Buffer.alloc(1), 0, { signal: AbortSignal.abort(ECANCELED) })).rejects.toBe(ECANCELED);
     await fifo.close();
-    expect(files.ring.inFlight).toBe(0);
+    expect(files.engine.inFlight).toBe(0);
   });
 
   test('an open that is cancelled leaves no descriptor, whether it was done or not', async () => {
