@@ -260,12 +260,14 @@ export class UringFiles implements AsyncDisposable {
 
   /**
    * Registers buffers: the kernel looks their pages up once, and all reads and writes within one of them are fixed ones from
-   * now on. All of them or none; EBUSY while others are, ENOMEM beyond RLIMIT_MEMLOCK, EFAULT for one of no bytes. Where
-   * the engine has no such thing they are used as any other.
+   * now on. All of them or none: EBUSY while others are, ENOMEM beyond RLIMIT_MEMLOCK, EFAULT for one beyond 1 GiB,
+   * RangeError for one of no bytes, which the kernel would take for a gap. Where the engine has no such thing they are used
+   * as any other.
    */
   registerBuffers(buffers: readonly Uint8Array[]): void {
     const { engine, buffers: known } = this.#operations;
     if (known.registered.length > 0) throw EBUSY;
+    if (buffers.some(({ byteLength }) => byteLength === 0)) throw new RangeError('a buffer of no bytes is none');
     if (engine.register) {
       const vectors = Buffer.alloc(16 * buffers.length); // struct iovec
       for (const [i, address] of known.addresses(buffers).entries()) {
@@ -327,8 +329,12 @@ export class UringFiles implements AsyncDisposable {
    * files stay open until they are closed, direct ones end with the ring.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#operations.close(this.#own);
+    this.#closing ??= this.#end();
     return this.#closing;
+  }
+  async #end(): Promise<void> {
+    await this.#operations.close(this.#own);
+    if (!this.#own && this.#operations.made) this.unregisterBuffers();
   }
   #closing: Promise<void> | undefined;
   get closed(): boolean {

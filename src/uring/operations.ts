@@ -11,7 +11,7 @@ import { IORING_OP, IOSQE_ASYNC, IOSQE_FIXED_FILE } from '../abi/uring-constants
 import { Buffers, detached, type Loan, lentAlready, type Region } from './buffers.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { Completed, Engine, Sqe, Ticket } from './engine.ts';
-import { Limit } from './limits.ts';
+import { Limit, type Waiter } from './limits.ts';
 import { RegisteredFiles } from './registered.ts';
 import { Scratch } from './scratch.ts';
 
@@ -41,12 +41,12 @@ export type Finish = (operation: Operation, result: number) => unknown;
 /** The kernel does no more in one operation; more is done in parts. @see include/linux/fs.h: MAX_RW_COUNT */
 export const TRANSFER_MOST = 0x7fff_f000;
 /** Operations over that are kept for those to come. */
-const KEPT = 1024;
+const KEPT = 4096;
 
 /** What an operation is doing. */
 const STATE = { over: 0, waiting: 1, inFlight: 2, abandoned: 3 } as const;
 
-export class Operation implements Required<Sqe>, Loan {
+export class Operation implements Required<Sqe>, Loan, Waiter<Operation> {
   opcode = 0;
   fd = 0;
   off = 0;
@@ -85,6 +85,8 @@ export class Operation implements Required<Sqe>, Loan {
 
   state: (typeof STATE)[keyof typeof STATE] = STATE.over;
   waitsFor: Limit<Operation> | undefined = undefined;
+  ahead: Operation | undefined = undefined;
+  behind: Operation | undefined = undefined;
   ticket: Ticket | undefined = undefined;
   signal: AbortSignal | undefined = undefined;
   resolve: (value: unknown) => void = nothing;
