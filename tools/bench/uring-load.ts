@@ -10,7 +10,18 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Memory } from '../../src/abi/memory.ts';
 import { O_DIRECT, O_RDONLY } from '../../src/abi/posix.ts';
-import { type UringFile, UringFiles } from '../../src/uring/files.ts';
+import { UringFiles } from '../../src/uring/files.ts';
+
+type UringFile = Awaited<ReturnType<UringFiles['open']>>;
+
+/** How our files are made, and what the ring knows of them. */
+const variants = {
+  plain: {},
+  'unregistered files': { registeredFiles: 0 },
+  'registered buffers': {},
+  SQPOLL: { sqpoll: { idle: 100 } },
+} as const;
+export type Variant = keyof typeof variants;
 
 /** What to do. */
 export interface Load {
@@ -25,7 +36,7 @@ export interface Load {
   readonly ms?: number;
   readonly operations?: number;
   readonly direct?: boolean;
-  readonly sqpoll?: boolean;
+  readonly variant?: Variant;
 }
 /** What it took. */
 export interface Loaded {
@@ -133,7 +144,7 @@ type Measured = (run: () => Promise<unknown>) => Promise<void>;
 
 /** Opens what is needed, and does the work between the measurement's beginning and end. */
 async function perform(load: Load, run: Run, measured: Measured): Promise<void> {
-  const { what, side, path, count, inFlight, direct, sqpoll } = load;
+  const { what, side, path, count, inFlight, direct, variant = 'plain' } = load;
   const flags = O_RDONLY | (direct ? O_DIRECT : 0);
   if (side === 'node') {
     if (what === 'statx') return measured(() => all(inFlight, () => statNode(run, path, count)));
@@ -144,17 +155,21 @@ async function perform(load: Load, run: Run, measured: Measured): Promise<void> 
       await file.close();
     }
   }
-  const files = filesOf(sqpoll === true);
+  const files = filesOf(variant);
   if (what === 'statx') return measured(() => all(inFlight, () => statOurs(run, files, path, count)));
   await using file = await files.open(path, flags);
   return await measured(() => all(inFlight, (i) => readOurs(run, file, places[i]!, randomBelow(count, i))));
 }
 
 /** Kept from load to load, as a program would. */
-const kept = new Map<boolean, UringFiles>();
-function filesOf(sqpoll: boolean): UringFiles {
-  const files = kept.get(sqpoll) ?? new UringFiles(sqpoll ? { sqpoll: { idle: 100 } } : {});
-  kept.set(sqpoll, files);
+const kept = new Map<Variant, UringFiles>();
+function filesOf(variant: Variant): UringFiles {
+  let files = kept.get(variant);
+  if (files === undefined) {
+    files = new UringFiles({ maxInFlight: places.length, ...variants[variant] });
+    if (variant === 'registered buffers') files.registerBuffers([new Uint8Array(memory.buffer)]);
+    kept.set(variant, files);
+  }
   return files;
 }
 
