@@ -44,6 +44,7 @@ import { checkSlots } from './registered.ts';
 import { Ring } from './ring.ts';
 import { type RingOptions, UringError } from './setup.ts';
 import type { UringStat } from './stat.ts';
+import { ThreadsEngine } from './threads.ts';
 
 export interface UringFilesOptions extends RingOptions {
   /** What carries the operations out. Default: a ring of its own, made at the first operation; threads where there is none to be had. */
@@ -354,11 +355,7 @@ function ringOrThreads(options: RingOptions): Engine {
   try {
     return new Ring(options);
   } catch (error) {
-    if (error instanceof UringError) return fallback(error);
+    if (error instanceof UringError) return new ThreadsEngine();
     throw error;
   }
-}
-/** What carries operations out where there is no io_uring. */
-function fallback(error: UringError): Engine {
-  throw error;
 }

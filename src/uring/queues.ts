@@ -234,6 +234,14 @@ export class Queues {
     );
   }
 
+  /** Whether what was placed last has completed, and nothing after it. */
+  get completedAtOnce(): boolean {
+    const last = (Atomics.load(this.#words, this.#cqTail) - 1) & this.#cqMask;
+    const completion = this.#cqes + last * this.#cqeStride;
+    const placed = ((this.#tail - 1) & this.#sqMask) * this.stride;
+    return this.#words[completion] === this.sqes[placed + 8] && this.#words[completion + 1] === this.sqes[placed + 9];
+  }
+
   /** Takes out all completions that are there, and those that the kernel holds back: how many they were. */
   reap(reaped: Reaped): number {
     const words = this.#words;
