@@ -3,7 +3,9 @@
  * O_NONBLOCK, for whoever else has it. One epoll for all; a descriptor is in it once, until it is ready.
  */
 
+import { isMainThread } from 'node:worker_threads';
 import { SystemError } from '../abi/errno.ts';
+import { atExit } from '../abi/exit.ts';
 import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, POLLIN, POLLOUT } from '../abi/posix.ts';
 import { addressOf, close, SYS, systemCall, type Watch, watch } from '../abi/syscall.ts';
 
@@ -15,6 +17,7 @@ const MOST = 64;
 export class EventPoll {
   readonly #fd: number;
   readonly #watch: Watch;
+  readonly #forget: () => void;
   readonly #waiting = new Map<number, () => void>();
   readonly #events = Buffer.allocUnsafeSlow(EVENT * MOST);
   readonly #eventsAt = addressOf(this.#events);
@@ -26,6 +29,9 @@ export class EventPoll {
     // Whoever waits keeps the process alive by itself.
     this.#watch = watch(this.#fd, { readable: true }, () => this.#turn());
     this.#watch.unref();
+    this.#forget = atExit(() => {
+      if (!isMainThread) this.#watch.close();
+    });
   }
 
   /** Calls back once, when the descriptor is readable, or writable, or broken: 0; or the negated errno for which it can't. */
@@ -53,6 +59,7 @@ export class EventPoll {
   }
 
   close(): void {
+    this.#forget();
     this.#watch.close();
     close(this.#fd);
   }

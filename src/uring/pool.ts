@@ -2,7 +2,7 @@
  * The threads that make system calls, and what wakes the submitter: started when they are needed, asleep when there is
  * nothing to do, and holding no process. @see pool-queue.ts
  */
-import type { Worker } from 'node:worker_threads';
+import { isMainThread, type Worker } from 'node:worker_threads';
 import { atExit } from '../abi/exit.ts';
 import { addressOf, close, eventfd, read, type Watch, watch } from '../abi/syscall.ts';
 import { startWorker } from '../abi/worker.ts';
@@ -33,11 +33,16 @@ export class Pool {
     this.queue = new PoolQueue(this.#eventfd);
     this.#watch = watch(this.#eventfd, { readable: true }, () => {
       read(this.#eventfd, this.#countAt, 8);
-      owner.answered();
+      // Who is told may exit, which must not be in the watch's callback of a thread.
+      if (isMainThread) owner.answered();
+      else setImmediate(() => owner.answered());
     });
     this.#watch.unref();
     // A thread asleep is ended by Node, and no call that a thread is in waits for somebody else; it begins no other.
-    this.#forget = atExit(() => this.queue.end(true));
+    this.#forget = atExit(() => {
+      this.queue.end(true);
+      if (!isMainThread) this.#watch.close();
+    });
   }
 
   get threads(): number {
