@@ -63,6 +63,8 @@ export class Ring implements Engine, AsyncDisposable {
   readonly #backlog: (readonly Operation[])[] = [];
   /** Other subsystems on this ring, by number. */
   readonly #others: (Reaped | undefined)[] = [];
+  /** @see attach */
+  #again: ((round: number) => boolean) | undefined;
   #inFlight = 0;
   readonly #watch: Watch | undefined;
   readonly #wake: WakeHandle | undefined;
@@ -70,6 +72,8 @@ export class Ring implements Engine, AsyncDisposable {
   #flushing: NodeJS.Immediate | undefined;
   #closing: { resolve: () => void; promise: Promise<void> } | undefined;
   #closed = false;
+  /** Whether a turn is on, at whose end all goes to the kernel. */
+  #turning = false;
   readonly #forget: () => void;
 
   /** UringError where there is none to be had. */
@@ -148,13 +152,41 @@ export class Ring implements Engine, AsyncDisposable {
     return ioUringRegister(this.fd, opcode, argument, count);
   }
 
-  /** Lets another subsystem use the ring: it gets the completions that carry its number. */
-  attach(subsystem: Subsystem, reaped: Reaped): void {
+  /**
+   * Lets another subsystem use the ring: it gets the completions that carry its number. `again` is asked on the event
+   * loop, each time that all of them have been handled, whether to submit and to look for more before the loop goes on;
+   * `round` says how often it has been asked in this turn.
+   */
+  attach(subsystem: Subsystem, reaped: Reaped, again?: (round: number) => boolean): void {
     this.#others[subsystem] = reaped;
+    this.#again = again;
+  }
+
+  /** Counts something of another subsystem's as in flight, until what is returned is called: then the process lives, and `close` waits. */
+  occupy(): () => void {
+    if (this.#inFlight++ === 0) this.#watch?.ref();
+    return () => {
+      if (--this.#inFlight === 0) this.#watch?.unref();
+      this.later(); // which sees whether it can close
+    };
+  }
+
+  /** Tells the kernel of what was placed, now. */
+  flush(): void {
+    if (!this.#closed) this.#flush();
+  }
+
+  /** Does now what would be done at this turn's end: submits, and handles what has completed. */
+  poll(): void {
+    if (!this.#closed && !this.#turning) this.#turn();
   }
 
   /** Sees to it that what was placed goes to the kernel: at the end of this turn, or with the next wait. */
   later(): void {
+    if (!this.#turning) this.#schedule();
+  }
+
+  #schedule(): void {
     if (this.#wake === undefined)
       this.#flushing ??= setImmediate(() => {
         this.#flushing = undefined;
@@ -249,22 +281,28 @@ export class Ring implements Engine, AsyncDisposable {
       while (this.#backlog.length > 0 && this.#backlog[0]!.length <= queues.space)
         for (const { opcode, sqe, low, high } of this.#backlog.shift()!) queues.put(opcode, sqe, low, high);
       if (queues.ready === 0 && complete === 0) return;
-      if (!queues.submit(complete)) return this.later();
+      if (!queues.submit(complete)) return this.#schedule();
       if (this.#backlog.length === 0 || queues.space === 0) break;
     }
-    if (this.#backlog.length > 0) this.later(); // a kernel's thread has not taken out what is there yet
+    if (this.#backlog.length > 0) this.#schedule(); // a kernel's thread has not taken out what is there yet
   }
 
   /** What is to be done when there are completions, or something to submit. */
   #turn(): void {
+    this.#turning = true;
     try {
-      this.#flush();
-      this.#reap();
+      let round = 0;
+      do {
+        this.#flush();
+        this.#reap();
+      } while (this.#again?.(round++));
       this.#flush(); // what the completions' owners have submitted
-      this.#endIfDone();
     } catch (error) {
       thrown(error);
+    } finally {
+      this.#turning = false;
     }
+    this.#endIfDone();
   }
 
   #reap(): void {
