@@ -73,8 +73,8 @@ export class Entry {
   state: EntryState = 'new';
   /** The command that the kernel has, or had last. */
   command = 0;
-  /** Whether a request has ever come to it. */
-  used = false;
+  /** Registered after the others, and never used yet. */
+  fresh = false;
   /** Whether its request's handler has not settled. */
   waiting = false;
   /** What is to be committed: bytes of the body, or a negated errno. */

@@ -7,9 +7,10 @@
  * nowhere else, and notifications are written there. What carried a request carries its reply.
  *
  * An entry is lent until its reply: a handler that waits keeps it, and with all of a queue's entries kept nothing comes
- * from that CPU any more, not even the unlock that others wait for. So further entries are registered while some are left.
- * The kernel does not give them what waits in its queue already; only a commit there takes that out. So the last entry that
- * has ever come and gone never waits for a lock: it is answered ENOLCK.
+ * from that CPU any more, not even the unlock that others wait for. So further entries are registered while some are left,
+ * up to a limit, and the last of all never waits for a lock: it is answered ENOLCK. The kernel does not give further entries
+ * what waits in its queue already; only a commit there takes that out. Where no entry is left that will be committed, a
+ * request of our own making is: a RETRIEVE of nothing, written on the queue's CPU, whose NOTIFY_REPLY comes to one of them.
  * @see fs/fuse/dev_uring.c
  */
 import {
@@ -23,6 +24,7 @@ import {
   ENOTCONN,
   type Errno,
   errno,
+  SystemError,
 } from '../abi/errno.ts';
 import { fuse_lk_in, fuse_notify_retrieve_in, fuse_out_header } from '../abi/fuse.ts';
 import { FUSE_IO_URING_CMD_COMMIT_AND_FETCH, FUSE_IO_URING_CMD_REGISTER } from '../abi/fuse-constants.ts';
@@ -31,6 +33,7 @@ import { close, duplicate } from '../abi/syscall.ts';
 import { IORING_OP } from '../abi/uring-constants.ts';
 import { DeviceTransport } from '../protocol/device.ts';
 import { type Agreement, payloadSize } from '../protocol/init.ts';
+import { encodeNotification } from '../protocol/notify.ts';
 import { type Operation, operations } from '../protocol/operations.ts';
 import type { Session } from '../protocol/session.ts';
 import type { Slot } from '../protocol/slot.ts';
@@ -61,11 +64,16 @@ const LOCK_TYPE = fuse_lk_in.offset.lk + 16;
 interface Queue {
   readonly index: number;
   entries: number;
-  /** Those that no request has come to yet: registered later, they take nothing out of a queue that is full. */
+  /** Those registered later, and never used yet: they take nothing out of a queue that was full. */
   fresh: number;
   /** Those whose handler has not settled. */
   waiting: number;
+  /** A request of our own making is on its way. */
+  nudged: boolean;
 }
+/** The ids of those requests: even, the queue's number in it, and neither the kernel's nor a RETRIEVE's of the session. */
+const NUDGE = 1n << 61n;
+const NUDGE_HIGH = Number(NUDGE >> 32n);
 
 export class UringTransport implements Transport {
   readonly gone: Promise<void>;
@@ -91,6 +99,8 @@ export class UringTransport implements Transport {
   /** Why there are to be no further entries. */
   #limited = false;
   #warned = false;
+  /** Whether a lock was refused. */
+  #full = false;
   /** Commands that the kernel has, or is about to get. */
   #outstanding = 0;
   /** Commands that found no place. */
@@ -133,7 +143,13 @@ export class UringTransport implements Transport {
       const of = plan(this.#system.cpus(), payloadSize(reply), this.#options);
       this.plan = of;
       this.#memory = new EntryMemory(of, this.#system.reserve);
-      this.#queues = Array.from({ length: of.queues }, (_, index) => ({ index, entries: 0, fresh: 0, waiting: 0 }));
+      this.#queues = Array.from({ length: of.queues }, (_, index) => ({
+        index,
+        entries: 0,
+        fresh: 0,
+        waiting: 0,
+        nudged: false,
+      }));
       // One for each queue first: the kernel begins when none is without.
       this.#add(of.queues * of.depth, (i) => i % of.queues);
       // An entry has one completion to come at most, so that none is ever without a place.
@@ -179,9 +195,7 @@ export class UringTransport implements Transport {
     const made = [...this.#memory!.entries(this.#entries.length, count, queueOf)];
     for (const entry of made) {
       this.#entries.push(entry);
-      const queue = this.#queues[entry.queue]!;
-      queue.entries++;
-      queue.fresh++;
+      this.#queues[entry.queue]!.entries++;
     }
     return made;
   }
@@ -205,7 +219,10 @@ export class UringTransport implements Transport {
     const count = Math.min(wanted, this.plan!.most - queue.entries);
     if (count <= 0 || this.#limited || this.#closed) return;
     try {
-      this.#register(this.#add(count, () => queue.index));
+      const made = this.#add(count, () => queue.index);
+      for (const entry of made) entry.fresh = true;
+      queue.fresh += count;
+      this.#register(made);
     } catch (error) {
       this.#noMore((error as Error).message);
     }
@@ -285,9 +302,9 @@ export class UringTransport implements Transport {
 
   #deliver(entry: Entry): void {
     this.#served++;
-    if (!entry.used) {
-      entry.used = true;
-      this.#ready = true;
+    this.#ready = true;
+    if (entry.fresh) {
+      entry.fresh = false;
       this.#queues[entry.queue]!.fresh--;
     }
     entry.answer = undefined;
@@ -298,6 +315,10 @@ export class UringTransport implements Transport {
       return this.#commit(entry, -EIO.errno);
     }
     const opcode = words[WORD.opcode]!;
+    if (opcode === NOTIFY_REPLY && words[WORD.commitHigh] === NUDGE_HIGH) {
+      this.#queues[entry.queue]!.nudged = false;
+      return this.#commit(entry, 0);
+    }
     this.#held++;
     if (this.#session.options.handlerTimeout !== undefined && holding[opcode & 0xffff] === 1)
       return this.#session.serve(this.#setApart(entry, size));
@@ -322,7 +343,8 @@ export class UringTransport implements Transport {
     const what = `${name} of entry ${entry.index}, queue ${entry.queue}: ${errno(-res).code}`;
     const queue = this.#queues[entry.queue]!;
     queue.entries--;
-    if (!entry.used) queue.fresh--;
+    if (entry.fresh) queue.fresh--;
+    entry.fresh = false;
     if (command === FUSE_IO_URING_CMD_REGISTER) {
       // A queue without any keeps the ring from ever being ready, and the kernel then asks over the device.
       if (this.#ready) this.#noMore(what);
@@ -404,10 +426,37 @@ export class UringTransport implements Transport {
     queue.waiting++;
     const lock = slot.request.opcode === SETLKW && slot.view.getUint32(OP_IN + LOCK_TYPE, true) !== F_UNLCK;
     if (!whole && entry.buffers === buffers && slot.end <= SMALL) this.#moveOut(entry, slot);
-    if (lock) return this.#mayLock(queue);
-    // Half of them wait: there are to be as many again.
-    if (2 * queue.waiting > queue.entries) this.#grow(queue, queue.entries);
-    return undefined;
+    // Locks are waited for without end, and what ends the waiting comes through the same queues: all get what they may have.
+    if (lock && !this.#locks) {
+      this.#locks = true;
+      for (const each of this.#queues) this.#grow(each, this.plan!.most);
+    } else if (2 * queue.waiting > queue.entries) this.#grow(queue, queue.entries);
+    if (queue.waiting < queue.entries - queue.fresh || (queue.fresh > 0 && this.#nudge(queue, slot))) return undefined;
+    if (!lock) return undefined;
+    if (!this.#full)
+      this.#session.warn(
+        `${queue.waiting} requests of CPU ${queue.index} wait: further ones for a lock are answered ENOLCK; ring_limit raises that`,
+      );
+    this.#full = true;
+    return ENOLCK;
+  }
+
+  /**
+   * Makes a request on a queue's CPU, whose commit takes out what may wait in that queue. False where it can't be made: of
+   * what is no regular file the kernel retrieves nothing.
+   */
+  #nudge(queue: Queue, { request: { nodeid } }: Slot): boolean {
+    if (queue.nudged) return true;
+    try {
+      const values = { notify_unique: NUDGE + BigInt(2 * queue.index), nodeid, offset: 0, size: 0 };
+      this.#ring!.flush(); // the entries that it is to come to
+      this.#system.notify(this.#deviceFd, encodeNotification('RETRIEVE', values), queue.index);
+      queue.nudged = true;
+      return true;
+    } catch (error) {
+      if (error instanceof SystemError) return false; // a CPU that this process may not run on
+      throw error;
+    }
   }
 
   /** The request, with its slot, to memory of its own: it may be answered whatever its handler still does. */
@@ -417,21 +466,6 @@ export class UringTransport implements Transport {
     slot.use(small);
     entry.slot = this.#spare.pop() ?? slotIn(entry.buffers);
     entry.slot.use(entry.buffers);
-  }
-
-  /** Locks are waited for without end, and what ends the waiting comes through the same queues: all get what they may have. */
-  #mayLock(queue: Queue): Errno | undefined {
-    if (!this.#locks) {
-      this.#locks = true;
-      for (const each of this.#queues) this.#grow(each, this.plan!.most);
-    }
-    if (queue.waiting < queue.entries - queue.fresh) return undefined;
-    if (!this.#warned)
-      this.#session.warn(
-        `${queue.waiting} requests of CPU ${queue.index} wait: further ones for a lock are answered ENOLCK; ring_limit raises that`,
-      );
-    this.#warned = true;
-    return ENOLCK;
   }
 
   resume(): void {
