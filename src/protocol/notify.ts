@@ -142,7 +142,7 @@ export class Notifications {
    * one is to be answered. EOPNOTSUPP where requests come over io_uring: the kernel (6.18) would take it, and do nothing.
    */
   resend(): Promise<void> {
-    if (this.#payload !== undefined) return optional(Promise.reject(EOPNOTSUPP));
+    if (this.#payload !== undefined && !this.#closed) return optional(Promise.reject(EOPNOTSUPP));
     this.#resentUntil = Number.POSITIVE_INFINITY;
     const over = () => {
       this.#resentUntil = performance.now() + RESENDING;

@@ -166,10 +166,9 @@ told()`,
   expect(await m.notify.retrieve(written, 7, pageSize)).toEqual({ offset: 7, data: Buffer.alloc(pageSize, 'w') });
   await expect(m.notify.retrieve(4711, 0, 1)).rejects.toEqual(failsWith('ENOENT'));
   await m.notify.store(written, 0, Buffer.alloc(3 << 20, 's')); // more than one request holds
-  expect(await m.notify.retrieve(written, 100, 3 << 20)).toEqual({
-    offset: 100,
-    data: Buffer.alloc((1 << 20) - 100, 's'),
-  });
+  const { offset, data } = await m.notify.retrieve(written, 100, 3 << 20);
+  // Not by toEqual, which takes seconds for a megabyte.
+  expect([offset, data.length, data.equals(Buffer.alloc((1 << 20) - 100, 's'))]).toEqual([100, (1 << 20) - 100, true]);
   expect(warnings, 'that this process uses its own mount: NOTIFY_REPLY comes from a thread of ours').toEqual([]);
 });
 
@@ -406,7 +405,9 @@ const ALL: Record<string, { readonly send: Send; readonly waitsFor: readonly Hol
   },
   poll: { send: (_, notify) => notify.poll(1n), waitsFor: [] },
   retrieve: { send: (tree, notify) => notify.retrieve(file(tree), 0, 1), waitsFor: [] },
-  resend: { send: (_, notify) => notify.resend(), waitsFor: [] },
+  ...(KERNEL_DIFFERS.resends && {
+    resend: { send: (_: Tree, notify: Notifications) => notify.resend(), waitsFor: [] },
+  }),
   inc_epoch: { send: (_, notify) => notify.inc_epoch(), waitsFor: [] },
   prune: { send: (tree, notify) => notify.prune([dir(tree), file(tree), other(tree)]), waitsFor: [] },
 };

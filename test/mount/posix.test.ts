@@ -53,7 +53,7 @@ const mounts: readonly [string, MountOptions][] = [
     ? ([
         ['without caches', { entryTimeout: 0, attrTimeout: 0 }],
         ['with long timeouts', { entryTimeout: 600, attrTimeout: 600, negativeTimeout: 600 }],
-      ] as const)
+      ] satisfies [string, MountOptions][])
     : []),
 ];
 
