@@ -26,11 +26,10 @@ import {
   errno,
   SystemError,
 } from '../abi/errno.ts';
-import { fuse_lk_in, fuse_notify_retrieve_in, fuse_out_header } from '../abi/fuse.ts';
+import { fuse_lk_in, fuse_out_header } from '../abi/fuse.ts';
 import { FUSE_IO_URING_CMD_COMMIT_AND_FETCH, FUSE_IO_URING_CMD_REGISTER } from '../abi/fuse-constants.ts';
 import { F_UNLCK } from '../abi/posix.ts';
 import { close, duplicate } from '../abi/syscall.ts';
-import { IORING_OP } from '../abi/uring-constants.ts';
 import { DeviceTransport } from '../protocol/device.ts';
 import { type Agreement, payloadSize } from '../protocol/init.ts';
 import { encodeNotification } from '../protocol/notify.ts';
@@ -38,9 +37,10 @@ import { type Operation, operations } from '../protocol/operations.ts';
 import type { Session } from '../protocol/session.ts';
 import type { Slot } from '../protocol/slot.ts';
 import type { Transport } from '../protocol/transport.ts';
-import { lowWord, SUBSYSTEM, slotOf } from './queues.ts';
+import { SUBSYSTEM, slotOf } from './queues.ts';
 import type { Ring } from './ring.ts';
-import { type Entry, EntryBuffers, EntryMemory, OP_IN, slotIn, WORD } from './transport-entry.ts';
+import { placeCommand, prepareCommands } from './transport-command.ts';
+import { type Entry, EntryBuffers, EntryMemory, OP_IN, slotIn, unpack, WORD } from './transport-entry.ts';
 import { Lookout } from './transport-lookout.ts';
 import { describe, type Plan, type PlanOptions, plan } from './transport-plan.ts';
 import { linux, type TransportSystem, whyNotOffered } from './transport-system.ts';
@@ -156,7 +156,9 @@ export class UringTransport implements Transport {
       const completions = Math.min(65_536, Math.max(2 * PLACES, of.queues * of.most));
       this.#ring = this.#system.ring({ entries: PLACES, completions, sqe128: true });
       this.#fd = duplicate(this.#deviceFd);
-      this.#prepare(this.#ring);
+      prepareCommands(this.#ring.queues, this.#fd);
+      this.#ring.attach(SUBSYSTEM.fuse, this.#reaped, this.#again);
+      this.#free = this.#ring.occupy();
       return { begun: true, what: describe(of) };
     } catch (error) {
       this.#abandon();
@@ -176,18 +178,6 @@ export class UringTransport implements Transport {
     this.#ring = undefined;
     if (this.#fd >= 0) close(this.#fd);
     this.#fd = -1;
-  }
-
-  /** Writes into all places what all commands have in common: afterwards only the words that differ. */
-  #prepare(ring: Ring): void {
-    const { sqes, stride, entries } = ring.queues;
-    sqes.fill(0);
-    for (let i = 0; i < entries; i++) {
-      sqes[i * stride] = IORING_OP.URING_CMD;
-      sqes[i * stride + 1] = this.#fd;
-    }
-    ring.attach(SUBSYSTEM.fuse, this.#reaped, this.#again);
-    this.#free = ring.occupy();
   }
 
   /** Makes entries; they are registered with `#register`. */
@@ -241,28 +231,8 @@ export class UringTransport implements Transport {
     const ring = this.#ring!;
     if (ring.queues.space === 0) ring.flush();
     if (this.#backlog.length > 0 || ring.queues.space === 0) this.#backlog.push(entry);
-    else this.#place(entry);
+    else placeCommand(ring.queues, entry);
     ring.later();
-  }
-
-  #place(entry: Entry): void {
-    const { queues } = this.#ring!;
-    const { sqes } = queues;
-    const at = queues.place();
-    sqes[at + 2] = entry.command; // cmd_op
-    sqes[at + 8] = lowWord(SUBSYSTEM.fuse, entry.index); // user_data; its upper word stays 0
-    if (entry.command === FUSE_IO_URING_CMD_REGISTER) {
-      sqes[at + 4] = entry.iovecs; // addr
-      sqes[at + 5] = entry.iovecs / 0x1_0000_0000;
-      sqes[at + 6] = 2; // len: of iovecs
-      sqes[at + 14] = 0; // commit_id
-      sqes[at + 15] = 0;
-    } else {
-      const { words } = entry.buffers;
-      sqes[at + 14] = words[WORD.commitLow]!;
-      sqes[at + 15] = words[WORD.commitHigh]!;
-    }
-    sqes[at + 16] = entry.queue; // qid
   }
 
   /** Sends an entry's reply and lets it wait for the next request. Its memory is the kernel's from now on. */
@@ -373,7 +343,7 @@ export class UringTransport implements Transport {
   readonly #again = (round: number): boolean => {
     if (this.#closed) return false;
     const { queues } = this.#ring!;
-    while (this.#backlog.length > 0 && queues.space > 0) this.#place(this.#backlog.shift()!);
+    while (this.#backlog.length > 0 && queues.space > 0) placeCommand(queues, this.#backlog.shift()!);
     const served = this.#served;
     this.#served = 0;
     return this.#lookout.again(round, served, queues, this.#session.waiting);
@@ -520,13 +490,4 @@ export class UringTransport implements Transport {
       this.#resolveGone();
     });
   }
-}
-
-/** NOTIFY_REPLY alone has its struct in the payload, before the data: puts both where those of other requests are. */
-function unpack({ view, bytes }: EntryBuffers, size: number): number {
-  const { size: struct } = fuse_notify_retrieve_in;
-  if (size < struct) return 0;
-  bytes.copy(Buffer.from(view.buffer, view.byteOffset, view.byteLength), OP_IN, 0, struct);
-  bytes.copyWithin(0, struct, size);
-  return size - struct;
 }

@@ -42,6 +42,7 @@ async function descriptor(): Promise<Serving> {
 }
 
 const mine = how === 'descriptor' ? await descriptor() : await mountOver(new Stuck(), directory);
+process.once('SIGUSR2', () => process.exit(0));
 console.log('ready');
 
 /** Resolves once a client hangs in a LOOKUP of the root, and a notification about the root hangs behind it. */
