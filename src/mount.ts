@@ -8,7 +8,17 @@ import { realpath, stat, statfs } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EACCES, EBUSY, ENODEV, ENOENT, ENOTCONN, ENXIO, EPERM, Errno, SystemError } from './abi/errno.ts';
 import { atExit } from './abi/exit.ts';
-import { MNT_DETACH, MNT_FORCE, O_CLOEXEC, O_NONBLOCK, O_RDWR, S_IFDIR, S_IFMT, UMOUNT_NOFOLLOW } from './abi/posix.ts';
+import {
+  MNT_DETACH,
+  MNT_FORCE,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDWR,
+  S_IFDIR,
+  S_IFMT,
+  UMOUNT_NOFOLLOW,
+} from './abi/posix.ts';
 import { close, open, mount as sysMount, umount2 } from './abi/syscall.ts';
 import { startWorker } from './abi/worker.ts';
 import { withOverrides } from './fs/overrides.ts';
@@ -28,6 +38,7 @@ import type { Filesystem } from './protocol/filesystem.ts';
 import { wishes } from './protocol/init.ts';
 import { Session, type SessionOptions } from './protocol/session.ts';
 import type { End } from './protocol/transport.ts';
+import { UringTransport } from './uring/transport.ts';
 
 /** Why there is no mount: one line, for the user. */
 export class MountError extends Error {
@@ -62,12 +73,18 @@ export function serve(filesystem: Filesystem, fd: number, options: MountOptions 
   const { session } = start(filesystem, fd, prepared);
   const connection = connectionOf(fd);
   const inode = connection && connectionInode(connection);
-  // The mount is not ours to detach. But a notification held up in the kernel must not hold up our exit.
+  // The mount is not ours to detach. But a notification held up in the kernel must not hold up our exit; and a ring goes
+  // with us, after which nobody else could serve.
   const forget = atExit(() => {
-    if (connection === undefined || !session.notify.writing) return;
+    if (connection === undefined || (!session.notify.writing && session.transport === 'device')) return;
     if (connectionInode(connection) === inode) abortConnection(connection);
   });
-  return { session, closed: session.closed.finally(forget) };
+  const closed = session.closed.then(async (end) => {
+    await session.gone;
+    forget();
+    return end;
+  });
+  return { session, closed };
 }
 
 /** Refuses what is neither a device nor a socket: koffi's poll ends the process over a regular file. */
@@ -88,18 +105,24 @@ interface Prepared {
 }
 function prepare({ onError, onWarning, trace, ...mount }: MountOptions & Hooks): Prepared {
   checkOptions(mount);
-  return { mount, session: { ...mount, onError, onWarning, trace } };
+  return { mount, session: { ...mount, ...wayOf(mount), onError, onWarning, trace } };
 }
 
-function start(
-  filesystem: Filesystem,
-  fd: number,
-  { mount, session: options }: Prepared,
-): { session: Session; transport: DeviceTransport } {
+/**
+ * Which way requests shall come. By itself it is the device as long as one thread serves: with one client the ring gains
+ * nothing there (docs/performance.md), and a program that calls into its own mount by mistake could not be ended: the
+ * kernel copies a request into the ring on the ring's own thread, which is the one that waits.
+ */
+function wayOf({ transport = 'auto' }: MountOptions): Pick<SessionOptions, 'ring' | 'transportReason'> {
+  if (transport === 'uring') return { ring: 'must' };
+  return { transportReason: transport === 'device' ? 'asked for' : 'one thread serves' };
+}
+
+function start(filesystem: Filesystem, fd: number, { mount, session: options }: Prepared): { session: Session } {
   const session = new Session(withOverrides(filesystem, mount), options);
-  const transport = new DeviceTransport(fd, session);
+  const transport = options.ring ? new UringTransport(fd, session, mount) : new DeviceTransport(fd, session);
   transport.start();
-  return { session, transport };
+  return { session };
 }
 
 /**
@@ -233,7 +256,7 @@ export class Mount implements Serving {
     const forget = atExit(() => this.#leave());
     this.closed = session.closed.then(async (end) => {
       const seen = await this.#ended(end);
-      await session.notify.gone;
+      await session.gone;
       forget();
       return seen;
     });
@@ -272,6 +295,7 @@ export class Mount implements Serving {
     if (force) {
       this.#forced = true;
       this.abort();
+      await this.#ringGone();
       this.#detach();
     }
     if (this.#entry() !== undefined) {
@@ -300,9 +324,19 @@ export class Mount implements Serving {
       // Lazily unmounted it is detached, but lives on.
       if (this.#ours && abortConnection(this.#mounted)) return;
       const entry = this.#entry();
-      if (entry?.clear) umount2(entry.path, MNT_FORCE | UMOUNT_NOFOLLOW);
+      if (entry?.clear) this.#force(entry.path);
     } catch {
       // It is gone already; or EBUSY, which MNT_FORCE says after it has aborted.
+    }
+  }
+
+  /** umount -f. With a ring it shall abort only, and not wait for the entries as well: an open directory keeps it from that. */
+  #force(path: string): void {
+    const held = this.session.transport === 'uring' ? open(path, O_PATH | O_CLOEXEC) : undefined;
+    try {
+      umount2(path, MNT_FORCE | UMOUNT_NOFOLLOW);
+    } finally {
+      if (held !== undefined) close(held);
     }
   }
 
@@ -317,10 +351,16 @@ export class Mount implements Serving {
       for (let waited = 0; this.#entry() !== undefined && waited < FORCE_GRACE; waited += 10) await sleep(10);
     const attached = this.#entry() !== undefined;
     if (attached || end.reason === 'failed') this.#sever(); // the kernel's side may still stand
+    await this.#ringGone();
     this.#detach();
     this.#over = true;
     if (end.reason === 'unmounted' && attached) return { reason: 'aborted' };
     return end.reason === 'aborted' && this.#forced ? { reason: 'unmounted' } : end;
+  }
+
+  /** The last umount waits in the kernel for a ring's entries; on this thread, which has to give them back, it would for ever. */
+  async #ringGone(): Promise<void> {
+    if (this.session.transport === 'uring') await this.session.gone;
   }
 
   /** Detaches a mount whose connection is over: nothing in there can make us wait any more. */

@@ -18,8 +18,11 @@ import {
   MS_SYNCHRONOUS,
 } from './abi/posix.ts';
 
-/** How a value is written: not at all (a flag), as text, a whole number, seconds with a fraction, permission bits in octal. */
-type Kind = 'flag' | 'string' | 'number' | 'seconds' | 'octal';
+/** How a value is written: not at all (a flag), as text, a whole number, seconds with a fraction, permission bits in octal, a transport. */
+type Kind = 'flag' | 'string' | 'number' | 'seconds' | 'octal' | 'transport';
+/** What may be asked for: `auto` takes what serves best. */
+export const TRANSPORTS = ['auto', 'device', 'uring'] as const;
+export type TransportChoice = (typeof TRANSPORTS)[number];
 interface Row {
   readonly kind: Kind;
   /** The flag's other form, which sets it to false. */
@@ -74,6 +77,9 @@ export const mountOptions = {
   handler_timeout:      { kind: 'seconds', help: 'seconds after which a request is answered ETIMEDOUT' },
   remember:             { kind: 'seconds', help: 'keep nodes that the kernel has forgotten for so long' },
   noforget:             { kind: 'flag',    help: 'keep nodes that the kernel has forgotten until the end' },
+  transport:            { kind: 'transport', help: 'auto (default), device (/dev/fuse) or uring (FUSE over io_uring)' },
+  ring_depth:           { kind: 'number',  help: 'entries a CPU in the ring to begin with (default 2 to 4)' },
+  ring_limit:           { kind: 'number',  help: 'entries a CPU in the ring at most (default 4 to 256)' },
 } as const satisfies Record<string, Row>;
 
 /**
@@ -85,7 +91,13 @@ const IGNORED =
 
 type Table = typeof mountOptions;
 type Camel<S extends string> = S extends `${infer A}_${infer B}` ? `${A}${Capitalize<Camel<B>>}` : S;
-type Value<K> = K extends 'flag' ? boolean : K extends 'string' ? string : number;
+type Value<K> = K extends 'flag'
+  ? boolean
+  : K extends 'string'
+    ? string
+    : K extends 'transport'
+      ? TransportChoice
+      : number;
 /** The options of a mount, as the API takes them. `rawfuse help mount` lists them with what they mean. */
 export type MountOptions = {
   readonly [N in keyof Table as Camel<N>]?: Value<Table[N]['kind']> | undefined;
@@ -122,6 +134,11 @@ const KINDS: Readonly<Record<Kind, { pattern: RegExp; fits: (value: unknown) => 
     pattern: /^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/iu,
     fits: (value) => typeof value === 'number' && value >= 0 && Number.isFinite(value),
     wanted: 'a number of seconds',
+  },
+  transport: {
+    pattern: /^\w+$/u,
+    fits: (value) => TRANSPORTS.some((each) => each === value),
+    wanted: `one of ${TRANSPORTS.join(', ')}`,
   },
   octal: { pattern: /^[0-7]+$/u, fits: (value) => isWhole(value, 0o777), wanted: 'an octal number up to 777' },
 };
@@ -167,7 +184,8 @@ export function divideOptions(text: string, names: readonly string[]): { own: Re
 
 function parseValue(name: string, kind: Kind, text: string): string | number {
   const { pattern, fits, wanted } = KINDS[kind];
-  const value = kind === 'string' ? text : kind === 'octal' ? Number.parseInt(text, 8) : Number(text);
+  const value =
+    kind === 'string' || kind === 'transport' ? text : kind === 'octal' ? Number.parseInt(text, 8) : Number(text);
   if (!pattern.test(text) || !fits(value)) throw new OptionError(`option ${name} is ${text}: ${wanted} is needed`);
   return value;
 }
@@ -264,6 +282,6 @@ export const optionHelp = (): string[] =>
         ? off
           ? `${name}, ${off}`
           : name
-        : `${name}=${{ string: 'TEXT', number: 'N', seconds: 'SECONDS', octal: 'OCTAL' }[kind]}`;
+        : `${name}=${{ string: 'TEXT', number: 'N', seconds: 'SECONDS', octal: 'OCTAL', transport: 'NAME' }[kind]}`;
     return `  ${form.padEnd(30)} ${help}`;
   });

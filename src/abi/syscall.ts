@@ -39,6 +39,8 @@ const libcSysconf = libc.func('int64 sysconf(int name)');
 const libcSocketpair = libc.func('int socketpair(int domain, int type, int protocol, _Out_ int *pair)');
 const libcSetsockopt = libc.func('int setsockopt(int fd, int level, int name, int *value, uint length)');
 const libcGettid = libc.func('int gettid()');
+const libcGetaffinity = libc.func('int sched_getaffinity(int pid, size_t size, _Out_ uint8_t *mask)');
+const libcSetaffinity = libc.func('int sched_setaffinity(int pid, size_t size, uint8_t *mask)');
 const libcEventfd = libc.func('int eventfd(uint count, int flags)');
 // glibc has no wrappers for io_uring; their numbers are the same on every architecture.
 const libcUringSetup = libc.func('syscall', 'int64', ['int64', 'uint', 'uintptr_t']);
@@ -198,6 +200,22 @@ export const pageSize: number = libcSysconf(SC_PAGESIZE);
 
 /** The calling thread's id, which is what a request's `pid` holds when this thread made it. */
 export const gettid = (): number => libcGettid();
+
+/** Bytes of a set of CPUs: 8192 of them. */
+const CPU_SET = 1024;
+/** Calls on a CPU, where the calling thread stays for as long as that takes. EINVAL where it may not run there. */
+export function onCpu<T>(cpu: number, call: () => T): T {
+  const allowed = new Uint8Array(CPU_SET);
+  checked(libcGetaffinity(0, CPU_SET, allowed), 'sched_getaffinity');
+  const one = new Uint8Array(CPU_SET);
+  one[cpu >> 3] = 1 << (cpu & 7);
+  checked(libcSetaffinity(0, CPU_SET, one), 'sched_setaffinity');
+  try {
+    return call();
+  } finally {
+    libcSetaffinity(0, CPU_SET, allowed);
+  }
+}
 
 const EFD_CLOEXEC = 0o2000000;
 const EFD_NONBLOCK = 0o4000;

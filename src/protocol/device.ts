@@ -95,6 +95,7 @@ export class DeviceTransport implements Transport {
   #paused = false;
   /** Whether it does: when one was not done by the next turn of the loop, not for some wakes. */
   #patient = true;
+  #spin = SPIN;
   #budget = SPIN;
   #wakes = 0;
   #closed = false;
@@ -116,13 +117,24 @@ export class DeviceTransport implements Transport {
   readonly #readable = (): void => {
     this.#turn = 0;
     if (this.#paused) this.#patient = false;
-    if ((this.#budget < SPIN || !this.#patient) && ++this.#wakes >= RETRY) {
+    if ((this.#budget < this.#spin || !this.#patient) && ++this.#wakes >= RETRY) {
       this.#wakes = 0;
-      this.#budget = SPIN;
+      this.#budget = this.#spin;
       this.#patient = true;
     }
     this.#drain();
   };
+
+  /** Requests come another way: what still comes here is not worth looking out for. */
+  beside(): void {
+    this.#spin = 0;
+    this.#budget = 0;
+  }
+
+  /** Reads what there is: also how it learns, before the loop would tell, that the connection is over. */
+  look(): void {
+    this.#drain();
+  }
 
   /** Waits for the other event instead: a descriptor takes one watch, and to be told of requests that are not read would spin. */
   #await(event: 'readable' | 'writable'): void {
@@ -154,7 +166,7 @@ export class DeviceTransport implements Transport {
         const held = this.#held++;
         if (spins > 0) {
           spins = 0;
-          this.#budget = SPIN;
+          this.#budget = this.#spin;
         }
         this.#turn++;
         // What a read gives is a whole message; one that says otherwise is not from a kernel.
@@ -286,14 +298,15 @@ export class DeviceTransport implements Transport {
     buffers.memory.clear();
   }
 
-  park(slot: Slot, whole: boolean): void {
+  park(slot: Slot, whole: boolean): undefined {
     // A few may keep theirs: most promises are settled in a moment, and a move costs 0.4 us.
-    if (whole || slot.end > SMALL || this.#held <= WARM) return;
+    if (whole || slot.end > SMALL || this.#held <= WARM) return undefined;
     const large = slot.buffers as DeviceBuffers;
     const small = this.#small.pop() ?? new DeviceBuffers(SMALL, SMALL, true);
     large.bytes.copy(small.bytes, 0, 0, slot.end);
     slot.use(small);
     if (large.requestSize === this.#sizes.request) this.#large.push(large);
+    return undefined;
   }
 
   resume(): void {

@@ -10,6 +10,7 @@ import type { fuse_init_in, fuse_init_out } from '../abi/fuse.ts';
 import {
   FUSE_KERNEL_MINOR_VERSION,
   FUSE_KERNEL_VERSION,
+  FUSE_MIN_READ_BUFFER,
   INIT_FLAGS,
   type InitFlag,
   OLDEST_MINOR,
@@ -84,6 +85,11 @@ export interface ConnectionOptions {
   readonly diratime?: boolean | undefined;
   /** Whether the mount has strictatime; this does not set it. */
   readonly strictatime?: boolean | undefined;
+  /**
+   * Whether requests shall come over io_uring: `must` fails where they can't, `try` then does with /dev/fuse. Absent:
+   * over /dev/fuse.
+   */
+  readonly ring?: 'must' | 'try' | undefined;
   /** Whether only root and the mounting user may enter; needs callers that the kernel names. */
   readonly allowRoot?: boolean | undefined;
 }
@@ -130,6 +136,7 @@ export function wishes(filesystem: Filesystem, options: ConnectionOptions): Set<
   if (wanted.has('POSIX_ACL')) wanted.add('DONT_MASK');
   if (wanted.has('EXPLICIT_INVAL_DATA')) wanted.delete('AUTO_INVAL_DATA');
   if (options.requestTimeout) wanted.add('REQUEST_TIMEOUT');
+  if (options.ring) wanted.add('OVER_IO_URING');
   for (const [wrong, why] of conflicts(wanted, options)) if (wrong) throw new NegotiationError(why);
   return wanted;
 }
@@ -166,6 +173,8 @@ function* conflicts(wanted: ReadonlySet<InitFlag>, options: ConnectionOptions): 
 }
 
 const BACKGROUND = 64;
+/** FUSE_DEFAULT_MAX_PAGES_PER_REQ */
+const DEFAULT_PAGES = 32;
 const MIB = 1 << 20;
 const LIMITS = [
   ['maxWrite', 4096, 0xffff * 4096],
@@ -205,7 +214,9 @@ export function negotiate(init: fuse_init_in, filesystem: Filesystem, options: C
 
   const bits = bitsOf(agreed);
   const background = options.maxBackground ?? BACKGROUND;
-  const pages = agreed.has('MAX_PAGES') ? pagesFor(options) : 32; // FUSE_DEFAULT_MAX_PAGES_PER_REQ
+  let pages = agreed.has('MAX_PAGES') ? pagesFor(options) : DEFAULT_PAGES;
+  // In a ring the payload holds an xattr's name with its value of 64 KiB, and the kernel does not look whether it fits.
+  if (agreed.has('OVER_IO_URING')) pages = Math.max(pages, DEFAULT_PAGES);
   const reply: fuse_init_out = {
     major: FUSE_KERNEL_VERSION,
     minor: FUSE_KERNEL_MINOR_VERSION,
@@ -230,8 +241,12 @@ const pagesFor = ({ maxPages, maxWrite }: ConnectionOptions): number =>
 
 /** Bytes that a request, and the body of a reply, may have under an agreement. */
 export function bufferSizes(reply: Pick<fuse_init_out, 'max_write' | 'max_pages'>): { request: number; reply: number } {
-  const pages = (reply.max_pages || 32) * pageSize;
+  const pages = (reply.max_pages || DEFAULT_PAGES) * pageSize;
   // Beside the largest write: header, struct, names and extensions. A value of SETXATTR may have 64 KiB.
   const largest = Math.max(reply.max_write, 1 << 16);
   return { request: largest + 3 * pageSize, reply: Math.max(largest, pages) };
 }
+
+/** Bytes that the payload of an entry in a ring must have: no more and no less than the kernel assumes. @see fs/fuse/dev_uring.c: fuse_uring_create */
+export const payloadSize = ({ max_write, max_pages }: Pick<fuse_init_out, 'max_write' | 'max_pages'>): number =>
+  Math.max(FUSE_MIN_READ_BUFFER, max_write, (max_pages || DEFAULT_PAGES) * pageSize);

@@ -12,7 +12,7 @@
  * @see fs/fuse/dev.c: fuse_notify
  */
 import type { Worker } from 'node:worker_threads';
-import { EINVAL, ENOTCONN, SystemError } from '../abi/errno.ts';
+import { EINVAL, ENOTCONN, EOPNOTSUPP, SystemError } from '../abi/errno.ts';
 import * as f from '../abi/fuse.ts';
 import * as c from '../abi/fuse-constants.ts';
 import type { AnyStruct } from '../abi/struct.ts';
@@ -84,6 +84,8 @@ export class Notifications {
   #writing: Waiting | undefined;
   #closed = false;
   #resentUntil = 0;
+  /** Where requests come over a ring: the bytes of a payload there. */
+  #payload: number | undefined;
 
   /** `duplicate` gives a descriptor of the connection for the writing thread alone. */
   constructor(duplicate: () => number, tracer?: Tracer) {
@@ -121,20 +123,26 @@ export class Notifications {
   async retrieve(nodeid: number, offset: number, size: number): Promise<{ offset: number; data: Buffer }> {
     const notify_unique = this.#nextRetrieve;
     this.#nextRetrieve += 2n;
+    // In a ring the reply's struct lies in the payload, before the data, and the kernel does not look whether both fit.
+    const most = this.#payload === undefined ? size : this.#payload - f.fuse_notify_retrieve_in.size;
     const data = new Promise<{ offset: number; data: Buffer }>((resolve, reject) =>
       this.#retrieves.set(notify_unique, { resolve, reject }),
     );
     data.catch(() => {});
     try {
-      await this.#send('RETRIEVE', { notify_unique, nodeid, offset, size });
+      await this.#send('RETRIEVE', { notify_unique, nodeid, offset, size: Math.min(size, most) });
     } catch (error) {
       this.#retrieves.delete(notify_unique);
       throw error;
     }
     return data;
   }
-  /** Asks (7.40 and later) for every unanswered request once more: each comes with bit 63 of `unique` set, and only that one is to be answered. */
+  /**
+   * Asks (7.40 and later) for every unanswered request once more: each comes with bit 63 of `unique` set, and only that
+   * one is to be answered. EOPNOTSUPP where requests come over io_uring: the kernel (6.18) would take it, and do nothing.
+   */
   resend(): Promise<void> {
+    if (this.#payload !== undefined && !this.#closed) return optional(Promise.reject(EOPNOTSUPP));
     this.#resentUntil = Number.POSITIVE_INFINITY;
     const over = () => {
       this.#resentUntil = performance.now() + RESENDING;
@@ -156,6 +164,10 @@ export class Notifications {
       : this.#send('PRUNE', { count: nodeids.length }, tail);
   }
 
+  /** Requests come over a ring, with payloads of so many bytes; or, undefined, not. @internal */
+  overRing(payload: number | undefined): void {
+    this.#payload = payload;
+  }
   /** Whether requests that were sent again may still be on their way. @internal */
   get resent(): boolean {
     return performance.now() < this.#resentUntil;

@@ -8,17 +8,8 @@
  * once), the connection's end (no error at all).
  */
 import { EINTR, EIO, ENOTCONN, EPROTO, Errno, ESTALE, ETIMEDOUT, errnoNamed } from '../abi/errno.ts';
-import {
-  fuse_create_out,
-  fuse_entry_out,
-  type fuse_forget_one,
-  fuse_in_header,
-  type fuse_init_in,
-  type fuse_init_out,
-  fuse_open_out,
-} from '../abi/fuse.ts';
+import type { fuse_forget_one, fuse_init_in, fuse_init_out } from '../abi/fuse.ts';
 import { FUSE_UNIQUE_RESEND, type InitFlag } from '../abi/fuse-constants.ts';
-import { lookupsIn } from './dirent.ts';
 import { type Answer, answersNothing, type Server, type Steps, serve, stepsFor } from './dispatch.ts';
 import type { Filesystem } from './filesystem.ts';
 import {
@@ -29,14 +20,16 @@ import {
   NegotiationError,
   negotiate,
   OUR_VERSION,
+  payloadSize,
   wishes,
 } from './init.ts';
 import { Notifications } from './notify.ts';
-import { type Args, type Operation, type OperationName, operations, type ReplyDefaults } from './operations.ts';
-import { Request } from './request.ts';
+import { type Args, type OperationName, operations, type ReplyDefaults } from './operations.ts';
+import { operationOf, Refused } from './refused.ts';
+import type { Request } from './request.ts';
 import type { Slot } from './slot.ts';
 import { type Observer, Tracer } from './trace.ts';
-import type { End, Transport } from './transport.ts';
+import type { End, Transport, TransportKind } from './transport.ts';
 
 /** What a filesystem gets in `init`: what was agreed, and the way to tell the kernel of changes. */
 export interface Connection extends Agreement {
@@ -54,6 +47,8 @@ export interface SessionOptions extends ConnectionOptions {
   readonly onError?: ((error: unknown, operation: string) => void) | undefined;
   /** Gets what the user should know, one line each. Default: printed. */
   readonly onWarning?: ((message: string) => void) | undefined;
+  /** Why requests do not come over io_uring, where `ring` is absent: for people to read. */
+  readonly transportReason?: string | undefined;
   /** Gets an event for each request, reply and notification. Costs nothing when absent. */
   readonly trace?: Observer | undefined;
 }
@@ -67,11 +62,6 @@ export interface InFlight {
   /** When its handler began, as performance.now(): milliseconds. */
   readonly since: number;
 }
-/** A reply and the request it was for: a slot, or what is left of one. */
-type Carried = Pick<Slot, 'out' | 'outAt' | 'request'>;
-interface Kept extends Carried {
-  readonly answer: number;
-}
 interface Pending extends InFlight {
   unique: bigint;
   readonly slot: Slot;
@@ -79,16 +69,9 @@ interface Pending extends InFlight {
   over: boolean;
 }
 
-const byCode = new Map<number, [OperationName, Operation]>();
-for (const [name, row] of Object.entries(operations) as [OperationName, Operation][])
-  if (row.compat !== true) byCode.set(row.code, [name, row]);
-export const operationName = (opcode: number): OperationName | undefined => byCode.get(opcode)?.[0];
-
 /** How many INTERRUPTs are kept for requests that have not come, and for how long (ms). */
 const EARLY = 128;
 const EARLY_KEPT = 10_000;
-/** How long a refused reply is kept for its request to come again, in ms. */
-const KEPT = 5_000;
 /** What setTimeout takes; longer, it fires at once. */
 const LONGEST = 0x7fff_ffff;
 /** The highest errno that the kernel takes in a reply. @see fs/fuse/dev.c: fuse_dev_do_write */
@@ -107,8 +90,10 @@ export class Session implements Server {
   readonly notify: Notifications;
   /** What was agreed; undefined before INIT. */
   agreement: Agreement | undefined;
-  /** Which transport it has, for people to read. */
-  readonly transport: string;
+  /** What carries the requests: known when INIT is done. */
+  transport: TransportKind = 'device';
+  /** Why it is that one and not the other. */
+  transportReason: string;
 
   #io: Transport | undefined;
   #tracer: Tracer | undefined;
@@ -116,7 +101,7 @@ export class Session implements Server {
   /** INTERRUPTs whose request has not come, and when they came: the oldest first. */
   readonly #early = new Map<bigint, number>();
   #earlyTimer: NodeJS.Timeout | undefined;
-  readonly #kept = new Map<bigint, Kept>();
+  readonly #refused: Refused;
   readonly #strangers = new Set<number>();
   #unknown = new Set<number>();
   #timer: NodeJS.Timeout | undefined;
@@ -130,11 +115,11 @@ export class Session implements Server {
   onCaller: ((pid: number) => void) | undefined;
 
   /** Throws a NegotiationError when filesystem and options ask for what the kernel would refuse. */
-  constructor(filesystem: Filesystem, options: SessionOptions = {}, transport = 'device') {
+  constructor(filesystem: Filesystem, options: SessionOptions = {}) {
     wishes(filesystem, options);
     this.filesystem = filesystem;
     this.options = options;
-    this.transport = transport;
+    this.transportReason = options.transportReason ?? '';
     const entry = wireTime(options.entryTimeout ?? 1);
     const attr = wireTime(options.attrTimeout ?? 1);
     this.defaults = { entry_valid: entry.s, entry_valid_nsec: entry.ns, attr_valid: attr.s, attr_valid_nsec: attr.ns };
@@ -160,6 +145,15 @@ export class Session implements Server {
     });
     if (options.trace) this.#tracer = new Tracer(options.trace);
     this.notify = new Notifications(() => this.#io!.duplicate(), this.#tracer);
+    this.#refused = new Refused({
+      resent: () => this.notify.resent,
+      forget: (request, one) => this.#forget(request, one),
+      release: (method, request, fh) => {
+        const args = { fh, flags: 0, release_flags: 0, lock_owner: 0n };
+        const operation = method === 'release' ? 'RELEASE' : 'RELEASEDIR';
+        this.#unanswered(operation, request, () => this.filesystem[method]?.(request, args));
+      },
+    });
     this.steps = beforeInit;
   }
 
@@ -167,6 +161,10 @@ export class Session implements Server {
   get inflight(): readonly InFlight[] {
     // A request that came again stands last in the map.
     return [...this.#inflight.values()].sort((a, b) => a.since - b.since);
+  }
+  /** Resolves when nothing of the connection is left in this process; `closed` does not wait for that. */
+  get gone(): Promise<unknown> {
+    return Promise.all([this.notify.gone, this.#io?.gone]);
   }
   /** Whether a handler is waiting for something: a transport that spins then burns what the handler needs. */
   get waiting(): boolean {
@@ -203,15 +201,16 @@ export class Session implements Server {
 
   #wait(slot: Slot, answer: Promise<Answer>): void {
     const { request } = slot;
-    const [operation, row] = byCode.get(request.opcode)!;
+    const [operation, row] = operationOf(request.opcode)!;
     const { unique, nodeid, pid } = request;
     const pending: Pending = { operation, unique, nodeid, pid, since: performance.now(), slot, over: false };
     const other = this.#inflight.get(unique);
     if (other !== undefined) this.#answer(other, EIO); // no kernel gives an id out twice
     this.#inflight.set(unique, pending);
-    this.#io!.park(slot, row.data !== undefined || row.reply !== undefined);
+    const refusal = this.#io!.park(slot, row.data !== undefined || row.reply !== undefined);
     if (this.#over !== undefined)
       this.#end(pending, ENOTCONN); // by the handler itself
+    else if (refusal !== undefined) this.#answer(pending, refusal);
     else if (this.options.handlerTimeout !== undefined) this.#limit();
     answer.then((value) => this.#late(pending, value));
   }
@@ -223,7 +222,7 @@ export class Session implements Server {
         this.#inflight.delete(pending.unique);
         this.#settle(slot, answer);
       } else {
-        if (answer !== undefined && answer >= 0) this.#takeBack(slot, answer);
+        if (answer !== undefined && answer >= 0) this.#refused.takeBack(slot, answer);
         this.#io!.release(slot);
       }
       this.#io!.resume();
@@ -271,14 +270,14 @@ export class Session implements Server {
     if (this.#begun) throw EIO;
     if (isLaterMajor(init)) return OUR_VERSION;
     try {
-      const agreement = negotiate(init, this.filesystem, this.options);
+      const agreement = this.#agree(init);
       this.#begun = true;
       const done: unknown = this.filesystem.init?.({ ...agreement, notify: this.notify });
       if (done instanceof Promise) done.catch((error) => this.#report(error, 'INIT'));
       this.agreement = agreement;
       this.steps = stepsFor(agreement.agreed.has('SETXATTR_EXT'));
       this.#io!.resize(bufferSizes(agreement.reply));
-      this.#tracer?.agreed(agreement);
+      this.#tracer?.agreed(agreement, this);
       // The reply goes out first: who waits for `ready` may send notifications at once.
       setImmediate(() => this.#resolveReady(agreement));
       return agreement.reply;
@@ -286,6 +285,31 @@ export class Session implements Server {
       setImmediate(() => this.end({ reason: 'failed', error }));
       throw error instanceof NegotiationError ? EPROTO : error;
     }
+  }
+
+  /** What is agreed. With OVER_IO_URING only if the ring is there: the kernel would let all requests wait for it. */
+  #agree(init: fuse_init_in): Agreement {
+    const agreement = negotiate(init, this.filesystem, this.options);
+    const { ring } = this.options;
+    if (ring === undefined) return agreement;
+    const { begun, what } = this.#io!.begin?.(agreement) ?? { begun: false, what: 'this transport has none' };
+    this.transportReason = what;
+    if (begun) {
+      this.transport = 'uring';
+      this.notify.overRing(payloadSize(agreement.reply));
+      return agreement;
+    }
+    if (ring === 'must') throw noRing(what);
+    return negotiate(init, this.filesystem, { ...this.options, ring: undefined });
+  }
+
+  /** The kernel has taken back what was agreed: all requests come over the device. Called by the transport. */
+  withoutRing(why: string): void {
+    if (this.options.ring === 'must') return this.end({ reason: 'failed', error: noRing(why) });
+    this.transport = 'device';
+    this.transportReason = why;
+    this.notify.overRing(undefined);
+    this.warn(`requests come over /dev/fuse: ${why}`);
   }
 
   /** Never throws: the lookups beside this one are to be taken back too. */
@@ -348,63 +372,15 @@ export class Session implements Server {
       this.#io!.release(slot);
       return true;
     }
-    const first = unique & ~FUSE_UNIQUE_RESEND;
-    const kept = this.#kept.get(first);
-    if (kept === undefined || kept.request.opcode !== opcode) return false;
-    this.#kept.delete(first);
-    slot.body.set(new Uint8Array(kept.out.buffer));
-    this.#settle(slot, kept.answer);
+    const answer = this.#refused.again(slot);
+    if (answer === undefined) return false;
+    this.#settle(slot, answer);
     return true;
   }
 
   /** The kernel knows no such request (any more), so it did not get the lookup or the handle in the reply. Called by the transport. */
   refused(slot: Slot, answer: number): void {
-    // The request may be on its way again: RESEND gives it a new id, and the old one is refused. An error is
-    // kept too: the handler that failed must not be started a second time.
-    if (!this.notify.resent || this.#over !== undefined) return this.#takeBack(slot, answer);
-    const { unique, view } = slot.request;
-    const header = new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + fuse_in_header.size));
-    const body = new Uint8Array(slot.body.subarray(0, Math.max(0, answer))).buffer;
-    const kept: Kept = { request: new Request(header), out: new DataView(body), outAt: 0, answer };
-    const first = unique & ~FUSE_UNIQUE_RESEND;
-    this.#kept.set(first, kept);
-    setTimeout(() => this.#drop(first, kept), KEPT).unref();
-  }
-
-  /** A refused reply whose request did not come again. */
-  #drop(first: bigint, kept: Kept): void {
-    if (this.#kept.get(first) !== kept) return;
-    this.#kept.delete(first);
-    this.#takeBack(kept, kept.answer);
-  }
-
-  /** Gives the filesystem back what a reply that nobody got would have given to the kernel. Never throws. */
-  #takeBack({ out, outAt, request }: Carried, answer: number): void {
-    if (answer < 0) return;
-    const row = byCode.get(request.opcode)?.[1];
-    const forget = (nodeid: number) => {
-      if (nodeid !== 0) this.#forget(request, { nodeid, nlookup: 1 });
-    };
-    if (row?.out === fuse_entry_out) forget(fuse_entry_out.decode(out, outAt).nodeid);
-    else if (row?.out === fuse_create_out) {
-      const { entry, open } = fuse_create_out.decode(out, outAt);
-      this.#close('release', entry.nodeid, open.fh, request);
-      forget(entry.nodeid);
-    } else if (row?.out === fuse_open_out) {
-      const { fh } = fuse_open_out.decode(out, outAt);
-      this.#close(row === operations.OPEN ? 'release' : 'releasedir', request.nodeid, fh, request);
-    } else if (row === operations.READDIRPLUS)
-      for (const nodeid of lookupsIn(out, outAt, outAt + answer)) forget(nodeid);
-  }
-
-  #close(method: 'release' | 'releasedir', nodeid: number, fh: number, { view }: Request): void {
-    // A header of its own, on another node: an asynchronous method outlives the slot.
-    const header = new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + fuse_in_header.size));
-    const closing = new Request(header);
-    header.setBigUint64(16, BigInt(nodeid), true);
-    const args = { fh, flags: 0, release_flags: 0, lock_owner: 0n };
-    const operation = method === 'release' ? 'RELEASE' : 'RELEASEDIR';
-    this.#unanswered(operation, closing, () => this.filesystem[method]?.(closing, args));
+    this.#refused.take(slot, answer, this.#over !== undefined);
   }
 
   // What dispatch needs.
@@ -414,7 +390,7 @@ export class Session implements Server {
   }
 
   failed(thrown: unknown, { request }: Slot): number {
-    return this.#errnoOf(thrown, operationName(request.opcode) ?? 'unknown', request);
+    return this.#errnoOf(thrown, operationOf(request.opcode)?.[0] ?? 'unknown', request);
   }
 
   /** What to answer for something thrown; reports what is no errno. Never throws, whatever that is. */
@@ -475,7 +451,7 @@ export class Session implements Server {
     this.notify.close(); // first: what follows runs code of the filesystem's, and the descriptor is about to go
     this.#io!.close();
     for (const pending of [...this.#inflight.values()]) this.#end(pending, ENOTCONN);
-    for (const [first, kept] of [...this.#kept]) this.#drop(first, kept);
+    this.#refused.end();
     this.#tracer?.ended(end);
     this.#rejectReady(end.error ?? new NegotiationError('the connection ended before INIT'));
     // Handlers that heed their signal settle first.
@@ -489,6 +465,8 @@ export class Session implements Server {
     });
   }
 }
+
+const noRing = (why: string): NegotiationError => new NegotiationError(`FUSE over io_uring can't be had: ${why}`);
 
 /** The errno that something thrown stands for, if any: one that the kernel takes. */
 function knownErrno(thrown: unknown, aborted: Error | undefined): number | undefined {

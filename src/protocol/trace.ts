@@ -19,7 +19,7 @@ import type { NotificationName } from './notify.ts';
 import { type NotificationRow, notifications } from './notify.ts';
 import { type Operation, type OperationName, operations } from './operations.ts';
 import type { Slot } from './slot.ts';
-import type { End } from './transport.ts';
+import type { End, TransportKind } from './transport.ts';
 
 interface About {
   /** The opcode's name, or its number where there is none. */
@@ -58,6 +58,9 @@ export type TraceEvent =
       readonly wanted: readonly InitFlag[];
       readonly agreed: readonly InitFlag[];
       readonly minor: number;
+      readonly transport: TransportKind;
+      /** Why that one. */
+      readonly transportReason: string;
     }
   | { readonly kind: 'end'; readonly reason: string; readonly error?: string };
 export type Observer = (event: TraceEvent) => void;
@@ -118,9 +121,13 @@ export class Tracer {
     this.#tell(failed === 0 ? event : { ...event, error: errno(failed).code });
   }
 
-  agreed({ minor, offered, wanted, agreed }: Agreement): void {
+  agreed(
+    { minor, offered, wanted, agreed }: Agreement,
+    { transport, transportReason }: { transport: TransportKind; transportReason: string },
+  ): void {
     this.#setxattrExt = agreed.has('SETXATTR_EXT');
-    this.#tell({ kind: 'agreed', minor, offered: [...offered], wanted: [...wanted], agreed: [...agreed] });
+    const flags = { offered: [...offered], wanted: [...wanted], agreed: [...agreed] };
+    this.#tell({ kind: 'agreed', minor, ...flags, transport, transportReason });
   }
 
   ended({ reason, error }: End): void {
@@ -282,11 +289,12 @@ const rowOf = (name: string): Operation | undefined => (operations as Readonly<R
 const outcome = ({ error, result, bytes, microseconds }: Extract<TraceEvent, { kind: 'reply' }>): string =>
   words(error ?? brief(result), error === undefined ? `${bytes} bytes` : undefined, `${microseconds} µs`);
 
-function agreed({ minor, offered, wanted, agreed }: Extract<TraceEvent, { kind: 'agreed' }>): string {
+function agreed(event: Extract<TraceEvent, { kind: 'agreed' }>): string {
+  const { minor, offered, wanted, agreed, transport, transportReason } = event;
   const missing = wanted.filter((flag) => !agreed.includes(flag));
   const left = offered.filter((flag) => !wanted.includes(flag));
   const list = (flags: readonly InitFlag[]) => flags.join(' ') || 'none';
-  return `agreed with FUSE 7.${minor}: ${list(agreed)}; not offered: ${list(missing)}; not wanted: ${list(left)}`;
+  return `agreed with FUSE 7.${minor}: ${list(agreed)}; not offered: ${list(missing)}; not wanted: ${list(left)}; transport: ${words(transport, transportReason && `(${transportReason})`)}`;
 }
 
 /** Operations whose nodeid is the directory that a name of theirs is in. An xattr's name is in none. */

@@ -64,6 +64,8 @@ export class Ring implements Engine, AsyncDisposable {
   readonly #backlog: (readonly Operation[])[] = [];
   /** Other subsystems on this ring, by number. */
   readonly #others: (Reaped | undefined)[] = [];
+  /** @see attach */
+  #again: ((round: number) => boolean) | undefined;
   readonly #watch: Watch | undefined;
   readonly #wake: WakeHandle | undefined;
   readonly #count = new Memory(8); // what an eventfd is read into
@@ -71,6 +73,8 @@ export class Ring implements Engine, AsyncDisposable {
   #patience = 0;
   #closing: { resolve: () => void; promise: Promise<void> } | undefined;
   #closed = false;
+  /** Whether a turn is on, at whose end all goes to the kernel. */
+  #turning = false;
   readonly #forget: () => void;
 
   /** UringError where there is none to be had. */
@@ -149,24 +153,46 @@ export class Ring implements Engine, AsyncDisposable {
     return ioUringRegister(this.fd, opcode, argument, count);
   }
 
-  /** Lets another subsystem use the ring: it gets the completions that carry its number. */
-  attach(subsystem: Subsystem, reaped: Reaped): void {
+  /**
+   * Lets another subsystem use the ring: it gets the completions that carry its number. `again` is asked on the event
+   * loop, each time that all of them have been handled, whether to submit and to look for more before the loop goes on;
+   * `round` says how often it has been asked in this turn.
+   */
+  attach(subsystem: Subsystem, reaped: Reaped, again?: (round: number) => boolean): void {
     this.#others[subsystem] = reaped;
+    this.#again = again;
+  }
+
+  /** Counts something of another subsystem's as in flight, until what is returned is called: then the process lives, and `close` waits. */
+  occupy(): () => void {
+    if (this.#slots.inFlight++ === 0) this.#watch?.ref();
+    return () => {
+      if (--this.#slots.inFlight === 0) this.#watch?.unref();
+      this.later(); // which sees whether it can close
+    };
+  }
+
+  /** Tells the kernel of what was placed, now. */
+  flush(): void {
+    if (!this.#closed) this.#flush();
+  }
+
+  /** Does now what would be done at this turn's end: submits, and handles what has completed. */
+  poll(): void {
+    if (!this.#closed && !this.#turning) this.#turn();
   }
 
   /** Sees to it that what was placed goes to the kernel: at the end of this turn, or with the next wait. */
   later(): void {
+    if (!this.#turning) this.#schedule();
+  }
+
+  #schedule(): void {
     if (this.#wake === undefined)
       this.#flushing ??= setImmediate(() => {
         this.#flushing = undefined;
         if (!this.#closed) this.#turn();
       });
-  }
-
-  /** As `wait`, without waiting. */
-  poll(): void {
-    this.#flush();
-    this.#reap();
   }
 
   /**
@@ -232,7 +258,7 @@ export class Ring implements Engine, AsyncDisposable {
     if (this.#backlog.length === 0 && this.queues.space < needed) this.#flush();
     if (this.#backlog.length > 0 || this.queues.space < needed) this.#backlog.push([{ opcode, sqe, low, high }]);
     else this.queues.put(opcode, sqe, low, high);
-    if (this.#wake === undefined && this.#early()) return;
+    if (this.#wake === undefined && !this.#turning && this.#early()) return;
     this.later();
   }
   #fits(chain: readonly Operation[]): boolean {
@@ -262,23 +288,29 @@ export class Ring implements Engine, AsyncDisposable {
       while (this.#backlog.length > 0 && this.#fits(this.#backlog[0]!))
         for (const { opcode, sqe, low, high } of this.#backlog.shift()!) queues.put(opcode, sqe, low, high);
       if (queues.ready === 0 && complete === 0) return;
-      if (!queues.submit(complete)) return this.later();
+      if (!queues.submit(complete)) return this.#schedule();
       if (this.#backlog.length === 0 || queues.space === 0) break;
     }
-    if (this.#backlog.length > 0) this.later(); // a kernel's thread has not taken out what is there yet
+    if (this.#backlog.length > 0) this.#schedule(); // a kernel's thread has not taken out what is there yet
   }
 
   /** What is to be done when there are completions, or something to submit. */
   #turn(): void {
     if (this.#patience > 0) this.#patience--;
+    this.#turning = true;
     try {
-      this.#flush();
-      this.#reap();
+      let round = 0;
+      do {
+        this.#flush();
+        this.#reap();
+      } while (this.#again?.(round++));
       this.#flush(); // what the completions' owners have submitted
-      this.#endIfDone();
     } catch (error) {
       thrown(error);
+    } finally {
+      this.#turning = false;
     }
+    this.#endIfDone();
   }
 
   #reap(): void {

@@ -431,7 +431,7 @@ class Wire implements Transport {
   get held(): number {
     return this.#used.size;
   }
-  park(): void {}
+  park(): undefined {}
   resume(): void {}
   resize(): void {}
   duplicate(): number {

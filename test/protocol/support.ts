@@ -231,7 +231,7 @@ export class FakeTransport implements Transport {
     if (this.released.includes(slot)) throw new Error('released twice');
     this.released.push(slot);
   }
-  park(slot: Slot, whole: boolean): void {
+  park(slot: Slot, whole: boolean): undefined {
     this.parked.push({ slot, whole });
   }
   resume(): void {

@@ -384,7 +384,7 @@ describe('lines', () => {
     expect(lines).toEqual([
       `${sent} -> ${got} 64 bytes N µs`,
       expect.stringMatching(
-        /^agreed with FUSE 7\.31: ASYNC_READ; not offered: BIG_WRITES .* WRITEBACK_CACHE; not wanted: POSIX_LOCKS$/,
+        /^agreed with FUSE 7\.31: ASYNC_READ; not offered: BIG_WRITES .* WRITEBACK_CACHE; not wanted: POSIX_LOCKS; transport: device$/,
       ),
       'NOTIFY_INVAL_ENTRY parent=1 namelen=1 flags=0x1 "a" 34 bytes',
       'NOTIFY_INVAL_ENTRY parent=1 namelen=1 flags=0x1 "a" 34 bytes -> ENOENT',

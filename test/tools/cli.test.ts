@@ -127,7 +127,7 @@ describe('the command line', () => {
     ['mount memory a -o ro -o max_read=x', /^rawfuse: option max_read is x: a whole number of 32 bits is needed$/],
     ['mount memory a -o allow_other -o allow_root', /^rawfuse: allow_other and allow_root exclude each other$/],
     ['mount memory a -o max_write=1', /^rawfuse: max_write is 1: a whole number from 4096 to \d+ is needed$/],
-    ['mount memory a --transport pigeon', /^rawfuse: unknown transport pigeon: known are device$/],
+    ['mount memory a --transport pigeon', /^rawfuse: unknown transport pigeon: known are auto, device, uring$/],
     ['mount memory a --trace=xml', /^rawfuse: --trace=xml: --trace or --trace=json is needed$/],
     [
       'mount memory a -o size=lots',

@@ -1,6 +1,13 @@
 /** `rawfuse mount memory DIR`: the command line, and its help. What then happens is in foreground.ts and background.ts. */
 import { parseArgs } from 'node:util';
-import { checkOptions, divideOptions, type MountOptions, optionHelp, parseOptions } from '../../src/options.ts';
+import {
+  checkOptions,
+  divideOptions,
+  type MountOptions,
+  optionHelp,
+  parseOptions,
+  TRANSPORTS,
+} from '../../src/options.ts';
 import type { Filesystem } from '../../src/protocol/filesystem.ts';
 import { wishes } from '../../src/protocol/init.ts';
 import { background } from './background.ts';
@@ -19,7 +26,6 @@ export interface Mountable {
   make(own: Readonly<Record<string, string>>): Filesystem;
 }
 const filesystems: readonly Mountable[] = [memory];
-const TRANSPORTS = ['device'];
 const TRACES = ['text', 'json'] as const;
 
 export interface MountRequest {
@@ -47,7 +53,7 @@ const OPTIONS = {
 export const command: Command = {
   summary: 'mount a filesystem and serve it',
   help: () => `Usage: rawfuse mount memory DIR [-o OPTION[,OPTION]...]... [--background]
-                            [--trace[=json]] [--transport device]
+                            [--trace[=json]] [--transport NAME]
 
 Mounts a filesystem at DIR, as root, and serves it until it is unmounted:
   memory    a filesystem in memory: empty at first, gone at the end
@@ -65,7 +71,9 @@ Options:
   --background          return when the mount answers; the server goes on alone
   --trace[=json]        print what goes between the kernel and the filesystem: a line a
                         request, or a JSON object a line (messages then go to stderr)
-  --transport device    how to talk to the kernel: read and write on /dev/fuse
+  --transport NAME      how to talk to the kernel: device (read and write on /dev/fuse),
+                        uring (FUSE over io_uring, Linux 6.14, to be switched on; rawfuse
+                        doctor says how), or auto, the default: for now the device
   --help, -h            this text
   --debug               show the stack of an error
   -f                    stay in the foreground, as always without --background
@@ -102,14 +110,16 @@ ${EXIT_CODES}
       throw new UsageError('mount takes a filesystem and a directory: rawfuse mount memory DIR');
     const what = filesystems.find((each) => each.name === name);
     if (what === undefined) throw new UsageError(`unknown filesystem ${name}: known are ${names}`);
-    if (values.transport !== undefined && !TRANSPORTS.includes(values.transport))
+    const transport = TRANSPORTS.find((each) => each === values.transport);
+    if (values.transport !== undefined && transport === undefined)
       throw new UsageError(`unknown transport ${values.transport}: known are ${TRANSPORTS.join(', ')}`);
     const trace = TRACES.find((each) => each === (values.trace ?? (values['foreground-trace'] ? 'text' : undefined)));
     if (values.trace !== undefined && trace === undefined)
       throw new UsageError(`--trace=${values.trace}: --trace or --trace=json is needed`);
     const divided = (values.options ?? []).map((text) => divideOptions(text, Object.keys(what.options)));
     const own: MountRequest['own'] = Object.assign({}, ...divided.map((each) => each.own));
-    const options = checkOptions(Object.assign({}, ...divided.map(({ rest }) => parseOptions(rest))));
+    const written = divided.map(({ rest }) => parseOptions(rest));
+    const options = checkOptions(Object.assign({}, ...written, transport && { transport }));
     agreeable(what.make(own), options);
     const request: MountRequest = { what, own, directory, options, trace, debug: values.debug ?? false };
     if (!values.background) return foreground(request);
