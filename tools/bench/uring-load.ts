@@ -42,8 +42,9 @@ export interface Load {
 export interface Loaded {
   readonly operations: number;
   readonly seconds: number;
-  /** CPU time of the process, in the kernel and outside, in us. */
+  /** CPU time of the process, in us; and what of it was not the kernel's, but JavaScript's, koffi's and libuv's. */
   readonly cpuUs: number;
+  readonly userUs: number;
   /** By how much V8's heap has grown when it had been collected before, and as it was left; and when it was collected again. */
   readonly allocated: number;
   readonly kept: number;
@@ -191,7 +192,14 @@ async function loaded(load: Load): Promise<Loaded> {
     const { user, system } = process.cpuUsage(used);
     const allocated = heap() - held;
     if (counting) collect();
-    result = { operations: run.operations, seconds, cpuUs: user + system, allocated, kept: heap() - held };
+    result = {
+      operations: run.operations,
+      seconds,
+      cpuUs: user + system,
+      userUs: user,
+      allocated,
+      kept: heap() - held,
+    };
   });
   return result;
 }

@@ -44,9 +44,9 @@ export const uring: Bench = {
 
 async function* measured(directory: string, quick: boolean): AsyncGenerator<Row> {
   const blocks = (quick ? 256 : 1024) * 256; // of 4 KiB: 256 MiB, or 1 GiB
-  const ms = quick ? 200 : 500;
-  const rounds = quick ? { rounds: 3, most: 1500 } : { rounds: 15, most: 40_000 };
-  const many = quick ? 100_000 : 1_000_000; // operations, after which what each of them keeps would show
+  const ms = quick ? 150 : 500;
+  const rounds = quick ? { rounds: 3, most: 1200 } : { rounds: 15, most: 40_000 };
+  const many = quick ? 50_000 : 1_000_000; // operations, after which what each of them keeps would show
   const path = await fileOf(join(directory, 'file'), blocks);
   const tree = await filesIn(join(directory, 'files'));
   const cpu = lastCpu();
@@ -83,6 +83,12 @@ async function* measured(directory: string, quick: boolean): AsyncGenerator<Row>
       loads(ours, { ...read, side: 'ours' }),
       loads(node, { ...read, side: 'node' }),
     );
+    const outside = (loader: Loader, side: Load['side']) => async () => {
+      const { userUs, operations } = await loader.load({ ...read, side });
+      return { value: userUs / operations };
+    };
+    const times = await paired(rounds, outside(ours, 'ours'), outside(node, 'node'));
+    yield row('CPU time of such a read outside the kernel', times, 'us');
     const withFio = await hasFio();
     if (!withFio) console.error('no fio: the rows against it are left out');
     if (withFio) {
