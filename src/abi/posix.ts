@@ -108,6 +108,7 @@ export const F_UNLCK = 2;
 export const OFFSET_MAX = 0x7fff_ffff_ffff_ffffn;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
+export const F_DUPFD_CLOEXEC = 1030;
 
 // lseek(2): fuse_lseek_in.whence
 export const SEEK_SET = 0;
@@ -177,6 +178,7 @@ export const NAME_MAX = 255;
 export const PATH_MAX = 4096;
 
 // statx(2): fuse_statx.mask, fuse_statx_in.sx_mask
+export const STATX_TYPE = 1;
 export const STATX_BASIC_STATS = 0x7ff;
 export const STATX_BTIME = 0x800;
 
@@ -188,6 +190,14 @@ export const POLLERR = 0x0008;
 export const POLLHUP = 0x0010;
 export const POLLRDNORM = 0x0040;
 export const POLLWRNORM = 0x0100;
+
+// recvmsg(2)
+export const MSG_DONTWAIT = 0x40;
+
+// epoll_ctl(2); its events are poll's
+export const EPOLL_CLOEXEC = O_CLOEXEC;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
 
 // mount(2), <linux/mount.h>
 export const MS_RDONLY = 1;

@@ -3,8 +3,8 @@
  * completes again and again, each time with another buffer of a ring. Where there is no such thing (an older kernel,
  * another engine, a file that is always readable) the same comes by one read after the other.
  *
- * A multishot read of a pipe is not told of its end (seen on Linux 6.18: a hang-up wakes it, it finds nothing to read and
- * waits on). So a poll for the hang-up is beside it; after that what is left is read plainly, to the end.
+ * A multishot read of a pipe that was opened without O_NONBLOCK is not told of its end (seen on Linux 6.18). So a poll for
+ * the hang-up is beside it; after that what is left is read plainly, to the end.
  */
 import { EBADF, EBADFD, EINVAL, ENOBUFS, EOPNOTSUPP, errno } from '../abi/errno.ts';
 import { POLLHUP } from '../abi/posix.ts';

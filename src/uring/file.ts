@@ -16,13 +16,12 @@ import {
   asNothing,
   asNumber,
   type Finish,
-  type Operation,
   type OperationOptions,
-  type Operations,
   type TransferOptions,
   type Transferred,
-} from './operations.ts';
-import type { Scratch } from './scratch.ts';
+} from './operation.ts';
+import type { Operations } from './operations.ts';
+import { prepareName, prepareStat } from './paths.ts';
 import { UringStat } from './stat.ts';
 
 export const STATX_MASK = STATX_BASIC_STATS | STATX_BTIME;
@@ -233,7 +232,8 @@ export class UringFile implements AsyncDisposable {
   async statx(options?: OperationOptions & { readonly flags?: number }): Promise<UringStat> {
     const { descriptor } = this;
     if (descriptor.closed) throw EBADF;
-    const of = descriptor.direct ? await this.#run<number>('FIXED_FD_INSTALL', {}, options, { finish: asNumber }) : -1;
+    const install = { finish: asNumber, unwanted: closeLater };
+    const of = descriptor.direct ? await this.#run<number>('FIXED_FD_INSTALL', {}, options, install) : -1;
     try {
       const operation = this.#operations.take(IORING_OP.STATX, asStat);
       operation.fill({
@@ -275,7 +275,7 @@ export class UringFile implements AsyncDisposable {
     opcode: UringOpcode,
     sqe: Sqe,
     options: OperationOptions | undefined,
-    more?: { finish?: Finish; held?: unknown; path2?: string },
+    more?: FileOperation,
   ): Promise<T> {
     return runOn(this.#operations, opcode, this.descriptor, sqe, options, more);
   }
@@ -295,14 +295,22 @@ export class UringFile implements AsyncDisposable {
   }
 }
 
-/** An operation on an open file. `path2` is the name of an attribute. */
+/** What sets an operation on an open file apart. */
+interface FileOperation {
+  readonly finish?: Finish;
+  readonly held?: unknown;
+  /** The name of an attribute. */
+  readonly path2?: string;
+  readonly unwanted?: (result: number) => void;
+}
+
 function runOn<T>(
   operations: Operations,
   opcode: UringOpcode,
   file: Descriptor,
   sqe: Sqe,
   options: OperationOptions | undefined,
-  { finish = asNothing, held, path2 }: { finish?: Finish; held?: unknown; path2?: string } = {},
+  { finish = asNothing, held, path2, unwanted }: FileOperation = {},
 ): Promise<T> {
   if (file.closed) return Promise.reject(EBADF);
   if (path2?.includes('\0')) return Promise.reject(EINVAL);
@@ -310,6 +318,7 @@ function runOn<T>(
   operation.fill(sqe);
   operations.on(operation, file);
   operation.held = held;
+  operation.unwanted = unwanted;
   if (path2 !== undefined) {
     operation.path2 = path2;
     operation.prepare = prepareName;
@@ -317,13 +326,6 @@ function runOn<T>(
   return operations.start(operation, options);
 }
 
-function prepareName(operation: Operation, scratch: Scratch): void {
-  operation.addr = scratch.put(operation.path2!);
-}
-export function prepareStat(operation: Operation, scratch: Scratch): void {
-  operation.addr = scratch.put(operation.path!);
-  operation.off = scratch.address;
-}
 export const asStat: Finish = ({ scratch }) => new UringStat(scratch!.view);
 
 /** Bytes that an attribute's value may have before its size is asked for. */

@@ -13,7 +13,6 @@
  * very call by which this thread submits (it does so in open, and in reading and writing), and nobody is left to give it.
  */
 
-import { isAbsolute } from 'node:path';
 import { EBADF, EBUSY, EMFILE, EOPNOTSUPP } from '../abi/errno.ts';
 import {
   AT_FDCWD,
@@ -37,22 +36,15 @@ import {
 } from '../abi/uring-constants.ts';
 import { closeLater, Descriptor } from './descriptor.ts';
 import type { Engine, Sqe } from './engine.ts';
-import { asStat, attributeSqe, getAttribute, prepareStat, STATX_MASK, UringFile, whole } from './file.ts';
-import {
-  asNothing,
-  asNumber,
-  type Finish,
-  type Operation,
-  type OperationOptions,
-  Operations,
-  type Prepare,
-  TRANSFER_MOST,
-} from './operations.ts';
+import { asStat, attributeSqe, getAttribute, STATX_MASK, UringFile, whole } from './file.ts';
+import { asNothing, asNumber, type Finish, type OperationOptions, type Prepare, TRANSFER_MOST } from './operation.ts';
+import { Operations } from './operations.ts';
+import { checkPath, OPEN_HOW, type OpenHow, prepareAttribute, prepareHow, preparePaths, prepareStat } from './paths.ts';
 import { checkSlots } from './registered.ts';
 import { Ring } from './ring.ts';
-import { checkPath, type Scratch } from './scratch.ts';
 import { type RingOptions, UringError } from './setup.ts';
 import type { UringStat } from './stat.ts';
+import { ThreadsEngine } from './threads.ts';
 
 export interface UringFilesOptions extends RingOptions {
   /** What carries the operations out. Default: a ring of its own, made at the first operation; threads where there is none to be had. */
@@ -191,8 +183,9 @@ export class UringFiles implements AsyncDisposable {
   };
   /** A descriptor that came from elsewhere, as an open file: it is this library's to close from now on. EMFILE where `maxFiles` are open. */
   adopt(fd: number): UringFile {
+    const descriptor = new Descriptor(whole(fd), -1);
     if (!this.#operations.open.take()) throw EMFILE;
-    return new UringFile(this.#operations, new Descriptor(whole(fd), -1));
+    return new UringFile(this.#operations, descriptor);
   }
 
   /** statx(2) of a path; of a symlink itself with `follow` false. `flags`: AT_STATX_ flags, for what is on a network. */
@@ -355,35 +348,6 @@ interface PathOperation {
   readonly unwanted?: ((result: number) => void) | undefined;
 }
 
-function preparePaths(operation: Operation, scratch: Scratch): void {
-  operation.addr = scratch.put(operation.path!);
-  if (operation.path2 !== undefined) operation.off = scratch.put(operation.path2);
-}
-
-/** These calls take no directory: it is told as its descriptor's path. */
-function prepareAttribute(operation: Operation, scratch: Scratch): void {
-  const { fd } = operation;
-  operation.addr = scratch.put(operation.path2!);
-  operation.addr3 = scratch.put(
-    fd === AT_FDCWD || isAbsolute(operation.path!) ? operation.path! : `/proc/self/fd/${fd}/${operation.path}`,
-  );
-  operation.fd = 0;
-}
-
-interface OpenHow {
-  readonly flags: number;
-  readonly mode: number;
-  readonly resolve: number;
-}
-/** Bytes of struct open_how. */
-const OPEN_HOW = 24;
-function prepareHow(operation: Operation, scratch: Scratch): void {
-  const { flags, mode, resolve } = operation.held as OpenHow;
-  for (const [i, value] of [flags, mode, resolve].entries()) scratch.view.setBigUint64(8 * i, BigInt(value), true);
-  operation.addr = scratch.put(operation.path!);
-  operation.off = scratch.address;
-}
-
 /** io_uring's own flag of SPLICE: the descriptor to read from is a registered one. */
 const SPLICE_F_FD_IN_FIXED = 0x8000_0000;
 
@@ -391,11 +355,7 @@ function ringOrThreads(options: RingOptions): Engine {
   try {
     return new Ring(options);
   } catch (error) {
-    if (error instanceof UringError) return fallback(error);
+    if (error instanceof UringError) return new ThreadsEngine();
     throw error;
   }
-}
-/** What carries operations out where there is no io_uring. */
-function fallback(error: UringError): Engine {
-  throw error;
 }

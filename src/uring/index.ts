@@ -15,8 +15,10 @@ export {
   UringFiles,
   type UringFilesOptions,
 } from './files.ts';
-export type { OperationOptions, TransferOptions, Transferred } from './operations.ts';
+export type { OperationOptions, TransferOptions, Transferred } from './operation.ts';
 export { Ring } from './ring.ts';
 export { probe, type RingOptions, type Tier, UringError, type UringProbe } from './setup.ts';
+export { SharedEngine, SharedRing, type SharedRingHandle, type SharedRingOptions } from './shared.ts';
 export { UringStat } from './stat.ts';
+export { ThreadsEngine, type ThreadsOptions } from './threads.ts';
 export { Wake, type WakeHandle, wake } from './wake.ts';

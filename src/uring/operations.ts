@@ -1,134 +1,32 @@
 /**
  * Operations in flight, and their promises: the way from what a file is asked to what its engine is told, and back.
  *
- * An operation is an object that is its own sqe and is used again and again, so that a read costs one promise and no
- * more memory. It goes through few states: it waits for a place where `maxInFlight` are under way, it is in flight, and
+ * An operation goes through few states: it waits for a place where `maxInFlight` are under way, it is in flight, and
  * it is over; cancelled, its promise is settled at once while what it holds (buffer, path, descriptor) is held on to
  * until the completion has really arrived (`abandoned` counts these).
  */
 import { EAGAIN, EBADF, ECANCELED, EINVAL, EMFILE, EOVERFLOW, errno } from '../abi/errno.ts';
 import { IORING_OP, IOSQE_ASYNC, IOSQE_FIXED_FILE } from '../abi/uring-constants.ts';
-import { Buffers, detached, type Loan, lentAlready, type Region } from './buffers.ts';
+import { Buffers, detached, lentAlready, type Region } from './buffers.ts';
 import type { Descriptor } from './descriptor.ts';
-import type { Completed, Engine, Sqe, Ticket } from './engine.ts';
-import { Limit, type Waiter } from './limits.ts';
+import type { Engine } from './engine.ts';
+import { Limit } from './limits.ts';
+import {
+  asTransfer,
+  type Finish,
+  nothing,
+  Operation,
+  type OperationOptions,
+  STATE,
+  TRANSFER_MOST,
+  type TransferOptions,
+  type Transferred,
+} from './operation.ts';
+import { Scratch } from './paths.ts';
 import { RegisteredFiles } from './registered.ts';
-import { Scratch } from './scratch.ts';
 
-/** What every operation takes. */
-export interface OperationOptions {
-  /** Aborted, the operation is cancelled and its promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
-  /** As whom: a number that `registerPersonality` gave. */
-  readonly personality?: number | undefined;
-}
-export interface TransferOptions extends OperationOptions {
-  /** RWF_ flags: RWF_DSYNC for a write that is durable when it completes, RWF_NOWAIT, RWF_APPEND, ... preadv2(2) */
-  readonly rwFlags?: number | undefined;
-}
-
-/** A read or write: how much was done, perhaps less than was asked for, and the buffer that was lent. */
-export interface Transferred<B> {
-  readonly bytes: number;
-  readonly buffer: B;
-}
-
-/** Puts the paths of an operation where the kernel finds them: once it has its place, just before it is submitted. */
-export type Prepare = (operation: Operation, scratch: Scratch) => void;
-/** The value of an operation that succeeded. */
-export type Finish = (operation: Operation, result: number) => unknown;
-
-/** The kernel does no more in one operation; more is done in parts. @see include/linux/fs.h: MAX_RW_COUNT */
-export const TRANSFER_MOST = 0x7fff_f000;
 /** Operations over that are kept for those to come. */
 const KEPT = 4096;
-
-/** What an operation is doing. */
-const STATE = { over: 0, waiting: 1, inFlight: 2, abandoned: 3 } as const;
-
-export class Operation implements Required<Sqe>, Loan, Waiter<Operation> {
-  opcode = 0;
-  fd = 0;
-  off = 0;
-  addr = 0;
-  len = 0;
-  op_flags = 0;
-  buf_index = 0;
-  personality = 0;
-  file_index = 0;
-  addr3 = 0;
-  flags = 0;
-  ioprio = 0;
-
-  prepare: Prepare | undefined = undefined;
-  finish: Finish = asNumber;
-  path: string | undefined = undefined;
-  path2: string | undefined = undefined;
-  scratch: Scratch | undefined = undefined;
-  /** Files that it uses: they are not closed before it is over. */
-  file: Descriptor | undefined = undefined;
-  other: Descriptor | undefined = undefined;
-  /** What it was lent, and how long that was then. */
-  buffer: Uint8Array | undefined = undefined;
-  byteLength = 0;
-  filled = false;
-  region: Region | undefined = undefined;
-  before: Loan | undefined = undefined;
-  after: Loan | undefined = undefined;
-  /** Anything else that has to live as long. */
-  held: unknown = undefined;
-  /** What is to be done with a result that nobody waits for any more. */
-  unwanted: ((result: number) => void) | undefined = undefined;
-  /** It needs a place among the open files; it has one, and gives it back unless it succeeds. */
-  opens = false;
-  placed = false;
-
-  state: (typeof STATE)[keyof typeof STATE] = STATE.over;
-  waitsFor: Limit<Operation> | undefined = undefined;
-  ahead: Operation | undefined = undefined;
-  behind: Operation | undefined = undefined;
-  ticket: Ticket | undefined = undefined;
-  signal: AbortSignal | undefined = undefined;
-  resolve: (value: unknown) => void = nothing;
-  reject: (reason: unknown) => void = nothing;
-  /** Where it is in the list of all. */
-  index = 0;
-  readonly #operations: Operations;
-  readonly done: Completed = (result) => this.#operations.completed(this, result);
-
-  constructor(operations: Operations) {
-    this.#operations = operations;
-  }
-
-  /** Fills the sqe in. */
-  fill(sqe: Sqe): void {
-    this.fd = sqe.fd ?? 0;
-    this.off = sqe.off ?? 0;
-    this.addr = sqe.addr ?? 0;
-    this.len = sqe.len ?? 0;
-    this.op_flags = sqe.op_flags ?? 0;
-    this.buf_index = sqe.buf_index ?? 0;
-    this.file_index = sqe.file_index ?? 0;
-    this.addr3 = sqe.addr3 ?? 0;
-    this.flags = sqe.flags ?? 0;
-  }
-
-  /** The signal was aborted. */
-  handleEvent(): void {
-    this.#operations.abandon(this, this.signal!.reason);
-  }
-}
-
-function nothing(): void {}
-export function asNumber(_: Operation, result: number): number {
-  return result;
-}
-export function asNothing(): void {}
-function asTransfer({ buffer, byteLength }: Operation, bytes: number): Transferred<Uint8Array> {
-  // The kernel had the memory as it was. Whoever took it away meanwhile is told that this buffer has nothing of it.
-  if (buffer!.byteLength !== byteLength) throw detached();
-  return { bytes, buffer: buffer! };
-}
 
 /** The functions of the promise that was made last: what a closure for each would cost a tenth of a read's time. */
 let resolveLast: (value: never) => void = nothing;
@@ -218,6 +116,8 @@ export class Operations {
   start<T>(operation: Operation, options: OperationOptions | undefined, patient = this.#options.wait): Promise<T> {
     operation.flags |= this.#flags;
     operation.personality = 0;
+    operation.file?.acquire();
+    operation.other?.acquire();
     if (options !== undefined) {
       const { signal, personality } = options;
       if (personality !== undefined) operation.personality = personality;
@@ -233,8 +133,6 @@ export class Operations {
     const promise = new Promise<T>(capture);
     operation.resolve = resolveLast as (value: unknown) => void;
     operation.reject = rejectLast;
-    operation.file?.acquire();
-    operation.other?.acquire();
     if (this.closed) this.#settle(operation, ECANCELED);
     else if (operation.opens && !this.open.take()) this.#wait(operation, this.open, patient, EMFILE);
     else {

@@ -242,28 +242,39 @@ export class Queues {
     return this.#words[completion] === this.sqes[placed + 8] && this.#words[completion + 1] === this.sqes[placed + 9];
   }
 
-  /** Takes out all completions that are there, and those that the kernel holds back: how many they were. */
+  /**
+   * Takes out all completions that are there, and those that the kernel holds back: how many they were. It is asked again
+   * only as long as that brings some: TASKRUN may be set after the work was done, and then stays until there is new work.
+   * @see io_uring/io_uring.c: io_req_normal_work_add
+   */
   reap(reaped: Reaped): number {
     const words = this.#words;
     let count = 0;
-    do {
-      for (;;) {
-        const head = words[this.#cqHead]!;
-        if (head === Atomics.load(words, this.#cqTail)) break;
-        const at = this.#cqes + (head & this.#cqMask) * this.#cqeStride;
-        const low = words[at]!;
-        const high = words[at + 1]!;
-        const res = words[at + 2]!;
-        const flags = words[at + 3]!;
-        const large = this.#cqeStride > CQE_WORDS || (flags & IORING_CQE_F_32) !== 0;
-        if (large) for (let i = 0; i < CQE_WORDS; i++) this.extra[i] = words[at + CQE_WORDS + i]!;
-        // Before it is told: who is told may submit, or reap.
-        Atomics.store(words, this.#cqHead, (head + (large && this.#mixed.cqe ? 2 : 1)) | 0);
-        if (this.#mixed.cqe && (flags & IORING_CQE_F_SKIP) !== 0) continue; // fills the end, before a large one
-        count++;
-        reaped(low, high, res, flags);
-      }
-    } while (Atomics.load(words, this.#sqFlags) & HELD && this.#enter(0, 0, IORING_ENTER_GETEVENTS) !== undefined);
-    return count;
+    for (;;) {
+      count += this.#takeOut(reaped);
+      if (!(Atomics.load(words, this.#sqFlags) & HELD)) return count;
+      if (this.#enter(0, 0, IORING_ENTER_GETEVENTS) === undefined) return count;
+      if (words[this.#cqHead]! === Atomics.load(words, this.#cqTail)) return count;
+    }
+  }
+
+  #takeOut(reaped: Reaped): number {
+    const words = this.#words;
+    for (let count = 0; ; ) {
+      const head = words[this.#cqHead]!;
+      if (head === Atomics.load(words, this.#cqTail)) return count;
+      const at = this.#cqes + (head & this.#cqMask) * this.#cqeStride;
+      const low = words[at]!;
+      const high = words[at + 1]!;
+      const res = words[at + 2]!;
+      const flags = words[at + 3]!;
+      const large = this.#cqeStride > CQE_WORDS || (flags & IORING_CQE_F_32) !== 0;
+      if (large) for (let i = 0; i < CQE_WORDS; i++) this.extra[i] = words[at + CQE_WORDS + i]!;
+      // Before it is told: who is told may submit, or reap.
+      Atomics.store(words, this.#cqHead, (head + (large && this.#mixed.cqe ? 2 : 1)) | 0);
+      if (this.#mixed.cqe && (flags & IORING_CQE_F_SKIP) !== 0) continue; // fills the end, before a large one
+      count++;
+      reaped(low, high, res, flags);
+    }
   }
 }

@@ -3,8 +3,9 @@
  * completion goes to whoever submitted it.
  *
  * On Node's event loop, the default: what is submitted in one turn of the loop goes to the kernel with one system call,
- * at the turn's end, or where it has nothing else to do the first of them at once. The ring's descriptor becomes readable when there are completions; then all that are there are
- * handled. A ring with nothing in flight costs nothing and keeps no process alive.
+ * at the turn's end; only where the kernel has little else to do, the first of it goes at once. The ring's descriptor
+ * becomes readable when there are completions; then all that are there are handled. A ring with nothing in flight costs
+ * nothing and keeps no process alive.
  *
  * On a thread that does nothing else, with `blocking`: `wait` submits, sleeps in the kernel until something completes or
  * somebody wakes it, and handles what has completed. There is no loop, and no promise is settled before the thread
@@ -16,6 +17,7 @@ import { isMainThread } from 'node:worker_threads';
 import { ECANCELED } from '../abi/errno.ts';
 import { atExit } from '../abi/exit.ts';
 import { Memory } from '../abi/memory.ts';
+import { POLLIN } from '../abi/posix.ts';
 import { ioUringRegister, read, type Watch, watch } from '../abi/syscall.ts';
 import {
   IORING_CQE_F_MORE,
@@ -48,8 +50,6 @@ interface Operation {
   readonly high: number;
 }
 
-const POLLIN = 1;
-
 /** The kernel is told early of what is more than this part of what it has. */
 const EARLY = 2;
 /** Turns for which it is told once a turn when operations complete at once. */
@@ -59,7 +59,7 @@ export class Ring implements Engine, AsyncDisposable {
   readonly kind = 'ring';
   /** For a subsystem that places its own entries. It has to say `later()` afterwards. */
   readonly queues: Queues;
-  readonly #slots = new Slots();
+  readonly #slots = new Slots<Completed>();
   /** What waits for its place: chains of linked operations, mostly of one, each of which goes in as a whole. */
   readonly #backlog: (readonly Operation[])[] = [];
   /** Other subsystems on this ring, by number. */
@@ -131,7 +131,7 @@ export class Ring implements Engine, AsyncDisposable {
   }
 
   cancel(ticket: Ticket): void {
-    if (this.#slots.has(ticket)) this.cancelOf(SUBSYSTEM.operation, ticket.slot, ticket.generation);
+    if (this.#slots.get(ticket)) this.cancelOf(SUBSYSTEM.operation, ticket.slot, ticket.generation);
   }
 
   /** Cancels an operation of another subsystem's. */

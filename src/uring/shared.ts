@@ -153,7 +153,7 @@ export class SharedEngine implements Engine, AsyncDisposable {
   readonly kind = 'shared';
   readonly #handle: SharedRingHandle;
   readonly #queue: SharedQueue;
-  readonly #slots = new Slots();
+  readonly #slots = new Slots<Completed>();
   readonly #backlog: Entries[] = [];
   #publishing: NodeJS.Immediate | undefined;
   #closing: { resolve: () => void; promise: Promise<void> } | undefined;
@@ -197,7 +197,7 @@ export class SharedEngine implements Engine, AsyncDisposable {
   }
 
   cancel(ticket: Ticket): void {
-    if (this.#slots.has(ticket)) this.#send([{ what: ASK.cancel, opcode: 0, sqe: {}, ticket }]);
+    if (this.#slots.get(ticket)) this.#send([{ what: ASK.cancel, opcode: 0, sqe: {}, ticket }]);
   }
 
   disown(ticket: Ticket, heir: Completed): void {

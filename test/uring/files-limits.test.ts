@@ -11,8 +11,8 @@ import { descriptors, ENGINES, Fixture } from './files-support.ts';
 import { uring } from './support.ts';
 
 uring('files', () => {
-  describe.each(ENGINES)('on $name', ({ make }) => {
-    const on = new Fixture(make);
+  describe.each(ENGINES)('on $name', (kind) => {
+    const on = new Fixture(kind);
     const create = (name: string) => on.files.open(on.at(name), O_RDWR | O_CREAT);
     const fifo = async (files = on.files): Promise<UringFile> => {
       await run('mkfifo', [on.at('fifo')]);
@@ -67,6 +67,7 @@ uring('files', () => {
       await pipe.writeAll(Buffer.from('abc'), null);
       expect(await pipe.read(buffer, null)).toMatchObject({ bytes: 3 });
       await expect(pipe.read(buffer, null, { signal: AbortSignal.abort(EIO) })).rejects.toBe(EIO);
+      expect(pipe.descriptor.busy).toBe(0);
       await pipe.close();
       expect(on.files.inFlight).toBe(0);
     });

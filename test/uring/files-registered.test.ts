@@ -10,7 +10,7 @@ import type { UringFile } from '../../src/uring/file.ts';
 import { USES } from '../../src/uring/registered.ts';
 import { Ring } from '../../src/uring/ring.ts';
 import { run, until } from '../support.ts';
-import { bare, ENGINES, Fixture } from './files-support.ts';
+import { ENGINES, Fixture } from './files-support.ts';
 import { uring } from './support.ts';
 
 /** A ring that says what it is told. */
@@ -156,8 +156,8 @@ uring('registered', () => {
     await files.close();
   });
 
-  describe.each(ENGINES)('buffers on $name', ({ make }) => {
-    const on = new Fixture(make);
+  describe.each(ENGINES)('buffers on $name', (kind) => {
+    const on = new Fixture(kind);
 
     test('are read and written by parts, which have to be parts of them', async () => {
       await using file = await on.files.open(on.at('f'), O_RDWR | O_CREAT);
@@ -247,6 +247,13 @@ uring('registered', () => {
     await ring.close();
   });
 
+  describe('by an engine that can’t', () => {
+    const on = new Fixture(ENGINES.find(({ name }) => name.includes('another thread')));
+    test('personalities are refused', () => {
+      expect(() => on.files.registerPersonality()).toThrow(EOPNOTSUPP);
+    });
+  });
+
   test('who a process was: operations are done as that one', async () => {
     const { files } = on;
     if (process.geteuid?.() !== 0) return expect(files.registerPersonality()).toBeGreaterThan(0);
@@ -266,10 +273,5 @@ uring('registered', () => {
     }
     files.unregisterPersonality(root);
     await expect(files.statx(on.dir, { personality: root })).rejects.toMatchObject({ code: 'EINVAL' });
-    const ring = new Ring({ entries: 4 });
-    const without = on.make({ engine: bare(ring) });
-    expect(() => without.registerPersonality()).toThrow(EOPNOTSUPP);
-    await without.close();
-    await ring.close();
   });
 });

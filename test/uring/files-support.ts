@@ -2,42 +2,49 @@
 import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import type { Engine } from '../../src/uring/engine.ts';
 import { UringFiles, type UringFilesOptions } from '../../src/uring/files.ts';
-import { Ring } from '../../src/uring/ring.ts';
+import { SharedEngine, SharedRing } from '../../src/uring/shared.ts';
 
-/** An engine that has nothing registered, as those that are no ring of this thread. */
-export function bare(ring = new Ring({ entries: 32 })): Engine {
-  return {
-    kind: 'shared',
-    get inFlight() {
-      return ring.inFlight;
-    },
-    submit: (...args) => ring.submit(...args),
-    submitLinked: (operations) => ring.submitLinked(operations),
-    cancel: (ticket) => ring.cancel(ticket),
-    disown: (ticket, heir) => ring.disown(ticket, heir),
-    close: () => ring.close(),
-  };
+/** What files are tested on: one engine for all of a suite, or none where they make their own. */
+export interface EngineKind {
+  readonly name: string;
+  start(): Promise<{ readonly engine?: Engine; stop?(): Promise<void> }>;
 }
 
-/** On what files are tested. */
-export const ENGINES: readonly { readonly name: string; readonly make: () => Engine | undefined }[] = [
-  { name: 'a ring of their own', make: () => undefined },
-  { name: 'an engine without registration', make: () => bare() },
-];
+const own: EngineKind = { name: 'a ring of their own', start: async () => ({}) };
+const shared: EngineKind = {
+  name: 'a ring of another thread',
+  async start() {
+    const ring = await SharedRing.start({ entries: 32 });
+    const engine = new SharedEngine(ring.connect());
+    return {
+      engine,
+      async stop() {
+        expect(engine.inFlight).toBe(0);
+        await engine.close();
+        await ring.close();
+      },
+    };
+  },
+};
+/** On what files are tested. The first makes its own. */
+export const ENGINES: readonly EngineKind[] = [own, shared];
 
 export class Fixture {
   dir = '';
   files!: UringFiles;
-  readonly #engine: () => Engine | undefined;
-  readonly #made: Engine[] = [];
+  #engine: Engine | undefined;
 
   /** Makes both before each test of the suite, and takes them away after it: no descriptor may be left. */
-  constructor(engine: () => Engine | undefined = () => undefined) {
-    this.#engine = engine;
+  constructor(kind: EngineKind = own) {
     let before: number;
+    let stop: (() => Promise<void>) | undefined;
+    beforeAll(async () => {
+      ({ engine: this.#engine, stop } = await kind.start());
+    });
+    afterAll(() => stop?.());
     beforeEach(() => {
       before = descriptors();
       this.dir = mkdtempSync(join(tmpdir(), 'rawfuse-files-'));
@@ -45,7 +52,6 @@ export class Fixture {
     });
     afterEach(async () => {
       await this.files.close();
-      for (const engine of this.#made.splice(0)) await engine.close();
       rmSync(this.dir, { recursive: true });
       // Those that nobody waits for are closed soon.
       for (let tries = 0; descriptors() > before && tries < 200; tries++)
@@ -56,9 +62,7 @@ export class Fixture {
 
   /** Files with other options. They are the caller's to close. */
   make(options: UringFilesOptions = {}): UringFiles {
-    const engine = options.engine ?? this.#engine();
-    if (engine && !options.engine) this.#made.push(engine);
-    return new UringFiles({ entries: 32, ...options, engine });
+    return new UringFiles({ entries: 32, engine: this.#engine, ...options });
   }
   at(...path: string[]): string {
     return join(this.dir, ...path);

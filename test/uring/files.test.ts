@@ -46,8 +46,8 @@ import { uring } from './support.ts';
 const text = (path: string) => fs.readFileSync(path, 'latin1');
 
 uring('files', () => {
-  describe.each(ENGINES)('on $name', ({ make }) => {
-    const on = new Fixture(make);
+  describe.each(ENGINES)('on $name', (kind) => {
+    const on = new Fixture(kind);
     const create = (name: string) => on.files.open(on.at(name), O_RDWR | O_CREAT);
 
     test('are made, written, read', async () => {

@@ -27,6 +27,7 @@ import {
   IORING_POLL_ADD_MULTI,
   IORING_SETUP_SQ_AFF,
   IORING_SETUP_SQPOLL,
+  IORING_SQ_TASKRUN,
 } from '../../src/abi/uring-constants.ts';
 import type { Sqe } from '../../src/uring/engine.ts';
 import { Queues, type RingSystem } from '../../src/uring/queues.ts';
@@ -208,6 +209,31 @@ uring('queues that are full', () => {
     await using ring = new Ring({ entries: 4 }, system);
     expect(await nops(ring, 20)).toEqual(Array(20).fill(0));
     expect(refuse).toBeLessThan(0);
+  });
+});
+
+uring('a kernel that says it holds something back', () => {
+  test('and does not is asked once, not for ever', async () => {
+    // IORING_SQ_TASKRUN is set after the work is added, by whom it is not: it may have been done by then.
+    let memory!: ReturnType<typeof setUp>;
+    let asked = 0;
+    const played: RingSystem = {
+      setUp(options) {
+        memory = setUp(options);
+        return memory;
+      },
+      enter(...args) {
+        const n = ioUringEnter(...args);
+        if (args[1] === 0 && ++asked > 1000) throw new Error('asked for ever');
+        memory.words[memory.params.sq_off.flags >> 2]! |= IORING_SQ_TASKRUN;
+        return n;
+      },
+    };
+    const ring = new Ring({ entries: 4 }, played);
+    expect(await nops(ring, 20)).toEqual(Array(20).fill(0));
+    await ring.close();
+    expect(asked).toBeGreaterThan(0);
+    expect(asked).toBeLessThan(100);
   });
 });
 
