@@ -3,7 +3,8 @@
  *
  * An address costs 300 ns to ask for, so that of an ArrayBuffer is asked once. It holds as long as the ArrayBuffer does:
  * one that is detached has no bytes left and is refused for that, and what got its memory is another object; one that is
- * resized stays where it is.
+ * resized stays where it is. What nobody can do is to hold memory that was detached while it is lent: the kernel goes on
+ * writing where it was, so that is for the program to leave undone, and an error at the end says that it was done.
  *
  * Memory that is read into is lent to one operation. A second that is given any of the same bytes meanwhile, to read into
  * or to write from, is refused: what it would find there is anybody's guess. The last LOOKED_AT operations on the

@@ -74,7 +74,7 @@ uring('files', () => {
 
     test('an open that is cancelled leaves no descriptor, whether it was done or not', async () => {
       await on.files.statx(on.dir);
-      const before = descriptors();
+      const before = descriptors().length;
       for (let i = 0; i < 50; i++) {
         const controller = new AbortController();
         const options = { signal: controller.signal, direct: i % 3 === 0 };
@@ -86,7 +86,7 @@ uring('files', () => {
           () => {},
         );
       }
-      const over = () => on.files.abandoned === 0 && on.files.openFiles === 0 && descriptors() === before;
+      const over = () => on.files.abandoned === 0 && on.files.openFiles === 0 && descriptors().length === before;
       await until(over, 'all to be closed');
     });
 
@@ -140,17 +140,17 @@ uring('files', () => {
     });
 
     test('wait for their turn, in order, where too many are open', async () => {
-      const files = on.make({ maxFiles: 3, maxInFlight: 2 });
+      const files = on.make({ maxFiles: 1, maxInFlight: 2 });
       const order: number[] = [];
       const controller = new AbortController();
       const opens = Array.from({ length: 10 }, async (_, i) => {
         const file = await files.open(on.at(`${i}`), O_RDWR | O_CREAT, i === 5 ? { signal: controller.signal } : {});
         order.push(i);
-        expect(files.openFiles).toBeLessThanOrEqual(3);
+        expect(files.openFiles).toBe(1);
         await file.write(Buffer.from([i]), 0);
         await file.close();
       });
-      expect(files.waiting).toBe(8);
+      expect(files.waiting).toBe(9);
       controller.abort(ECANCELED);
       await expect(opens.splice(5, 1)[0]).rejects.toBe(ECANCELED);
       await Promise.all(opens);

@@ -6,6 +6,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import type { Engine } from '../../src/uring/engine.ts';
 import { UringFiles, type UringFilesOptions } from '../../src/uring/files.ts';
 import { SharedEngine, SharedRing } from '../../src/uring/shared.ts';
+import { ThreadsEngine } from '../../src/uring/threads.ts';
+import { until } from '../support.ts';
 
 /** What files are tested on: one engine for all of a suite, or none where they make their own. */
 export interface EngineKind {
@@ -29,8 +31,15 @@ const shared: EngineKind = {
     };
   },
 };
-/** On what files are tested. The first makes its own. */
-export const ENGINES: readonly EngineKind[] = [own, shared];
+const threads: EngineKind = {
+  name: 'threads',
+  async start() {
+    const engine = new ThreadsEngine();
+    return { engine, stop: () => engine.close() };
+  },
+};
+/** On what files are tested. The first makes its own; only the last needs no io_uring. */
+export const ENGINES: readonly EngineKind[] = [own, shared, threads];
 
 export class Fixture {
   dir = '';
@@ -46,7 +55,7 @@ export class Fixture {
     });
     afterAll(() => stop?.());
     beforeEach(() => {
-      before = descriptors();
+      before = descriptors().length;
       this.dir = mkdtempSync(join(tmpdir(), 'rawfuse-files-'));
       this.files = this.make();
     });
@@ -54,9 +63,7 @@ export class Fixture {
       await this.files.close();
       rmSync(this.dir, { recursive: true });
       // Those that nobody waits for are closed soon.
-      for (let tries = 0; descriptors() > before && tries < 200; tries++)
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      if (descriptors() > before) throw new Error(`descriptors are left: ${names().join(' ')}`);
+      await until(() => descriptors().length <= before, 'descriptors to be closed');
     });
   }
 
@@ -69,13 +76,13 @@ export class Fixture {
   }
 }
 
-/** How many descriptors the process has. */
-export const descriptors = (): number => readdirSync('/proc/self/fd').length;
-const names = (): string[] =>
-  readdirSync('/proc/self/fd').map((fd) => {
+/** The descriptors of this process that are of a test's files, or of rings: an engine's threads have others, once they start. */
+export const descriptors = (): string[] =>
+  readdirSync('/proc/self/fd').flatMap((fd) => {
     try {
-      return readlinkSync(`/proc/self/fd/${fd}`);
+      const target = readlinkSync(`/proc/self/fd/${fd}`);
+      return /rawfuse-files-|io_uring/u.test(target) ? [target] : [];
     } catch {
-      return fd;
+      return []; // the one that read the directory
     }
   });

@@ -139,7 +139,8 @@ class Task {
     } catch (error) {
       if (error !== ECANCELED) throw error;
       // Until its completion has come it may still be done, wholly or in part.
-      await until(() => this.#on.files.abandoned === 0, 'what was cancelled');
+      const { descriptor } = this.#file!;
+      while (descriptor.busy > 0) await new Promise((resolve) => setImmediate(resolve));
       this.contents = fs.readFileSync(this.path);
     }
   }
