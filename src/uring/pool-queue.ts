@@ -67,6 +67,9 @@ export class PoolQueue {
   /** Becomes readable when there are results. */
   readonly #eventfd: number;
   #answersHead = 0;
+  /** What is written to the eventfd. A constant of the module that only its address is taken of would be collected. */
+  readonly #one = new Uint8Array(new BigUint64Array([1n]).buffer);
+  readonly #oneAt = addressOf(this.#one);
 
   constructor(eventfd: number, memory = new SharedArrayBuffer(WORDS * 4 + PLACES * MEMBERS * 8)) {
     this.#eventfd = eventfd;
@@ -198,9 +201,6 @@ export class PoolQueue {
     words[RES + place] = res;
     const tail = Atomics.add(words, ANSWERED, 1);
     Atomics.store(words, RESULTS + (tail & MASK), place + 1);
-    if (Atomics.exchange(words, NOTIFIED, 1) === 0) systemCall(SYS.write, this.#eventfd, ONE_AT, 8);
+    if (Atomics.exchange(words, NOTIFIED, 1) === 0) systemCall(SYS.write, this.#eventfd, this.#oneAt, 8);
   }
 }
-
-const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
-const ONE_AT = addressOf(ONE);
