@@ -5,8 +5,8 @@
  *
  * A call lies in a place. Both queues hold numbers of places, and have room for all of them.
  */
-import { writeBytes } from '../abi/syscall.ts';
 import type { Sqe } from './engine.ts';
+import { signal } from './wake.ts';
 
 /** An sqe as a thread gets it, whole. What the call changes of it the submitter gets back. */
 export interface Told {
@@ -198,9 +198,6 @@ export class PoolQueue {
     words[RES + place] = res;
     const tail = Atomics.add(words, ANSWERED, 1);
     Atomics.store(words, RESULTS + (tail & MASK), place + 1);
-    if (Atomics.exchange(words, NOTIFIED, 1) === 0) writeBytes(this.#eventfd, ONE);
+    if (Atomics.exchange(words, NOTIFIED, 1) === 0) signal(this.#eventfd);
   }
 }
-
-// Not by an address that was asked for once: bytes that no function refers to are collected when the module has run.
-const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
