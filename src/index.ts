@@ -11,4 +11,4 @@ export type { Args, OperationName, Result } from './protocol/operations.ts';
 export type { CallerId, Request } from './protocol/request.ts';
 export type { Connection, InFlight, Session } from './protocol/session.ts';
 export { json, type Observer, printer, type TraceEvent } from './protocol/trace.ts';
-export type { End } from './protocol/transport.ts';
+export type { End, TransportKind } from './protocol/transport.ts';
