@@ -130,6 +130,15 @@ export class PoolQueue {
     return { fd: this.#told[at + 1]!, file_index: this.#told[at + 8]!, held: this.#told[at + 12]! };
   }
 
+  /** Forgets all that was put, and its results. There must be no threads. */
+  clear(): void {
+    const words = this.#words;
+    Atomics.store(words, HEAD, words[TAIL]!);
+    Atomics.store(words, ASLEEP, 0);
+    words.fill(0, RESULTS, RESULTS + PLACES);
+    this.#answersHead = words[ANSWERED]!;
+  }
+
   /** Ends the threads: when nothing is left in the queue, or, at exit, as soon as they have done what they are at. */
   end(atOnce = false): void {
     Atomics.store(this.#words, OVER, atOnce ? AT_ONCE : AFTER_THE_LAST);
