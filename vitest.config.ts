@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
+/** What changes the machine for all. */
+const ALONE = 'test/mount/alone/*.test.ts';
+
 export default defineConfig({
   test: {
     globalSetup: './test/global-setup.ts',
@@ -13,12 +16,25 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'device', include: ['test/**/*.test.ts'], exclude: ['test/mount/uring*.test.ts'] },
+        test: {
+          name: 'device',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/mount/uring*.test.ts', ALONE],
+          sequence: { groupOrder: 0 },
+        },
       },
       {
         extends: true,
-        test: { name: 'uring', include: ['test/mount/**/*.test.ts'], env: { RAWFUSE_TEST_TRANSPORT: 'uring' } },
+        test: {
+          name: 'uring',
+          include: ['test/mount/**/*.test.ts'],
+          exclude: [ALONE],
+          env: { RAWFUSE_TEST_TRANSPORT: 'uring' },
+          sequence: { groupOrder: 0 },
+        },
       },
+      // When the others are done.
+      { extends: true, test: { name: 'alone', include: [ALONE], sequence: { groupOrder: 1 } } },
     ],
   },
 });
