@@ -3,7 +3,7 @@
  * io_uring. An operation is told in io_uring's own words, an opcode and an sqe, whoever carries it out; so what stands
  * on an engine, as files do, knows only one of them.
  */
-import type { UringOpcode } from '../abi/uring-constants.ts';
+import { IORING_OP, type UringOpcode } from '../abi/uring-constants.ts';
 
 /** What an operation is told, as io_uring_sqe has it; what is left out is 0. Addresses are numbers; -1 as `off` is the file's own position. */
 export interface Sqe {
@@ -23,6 +23,10 @@ export interface Sqe {
   readonly ioprio?: number;
 }
 
+/** An opcode by name, or as a number where the header has none yet. */
+export const opcodeNumber = (opcode: UringOpcode | number): number =>
+  typeof opcode === 'number' ? opcode : IORING_OP[opcode];
+
 /** Gets a completion: `res`, a negated errno where it failed, and IORING_CQE_F_ flags. Must not throw. */
 export type Completed = (res: number, flags: number) => void;
 
@@ -34,7 +38,7 @@ export interface Ticket {
 
 /** An operation of a chain. */
 export interface Linked {
-  readonly opcode: UringOpcode;
+  readonly opcode: UringOpcode | number;
   readonly sqe: Sqe;
   readonly done: Completed;
 }

@@ -16,25 +16,26 @@
 import { EAGAIN, EBUSY, EINTR, SystemError } from '../abi/errno.ts';
 import { ioUringEnter } from '../abi/syscall.ts';
 import {
+  IORING_CQE_F_32,
+  IORING_CQE_F_SKIP,
   IORING_ENTER_GETEVENTS,
   IORING_ENTER_SQ_WAKEUP,
+  IORING_OP,
   IORING_SQ_CQ_OVERFLOW,
   IORING_SQ_NEED_WAKEUP,
   IORING_SQ_TASKRUN,
+  IOSQE_CQE_SKIP_SUCCESS,
 } from '../abi/uring-constants.ts';
 import type { Sqe } from './engine.ts';
 import { type RingMemory, type RingOptions, setUp } from './setup.ts';
+import { SLOTS } from './slots.ts';
 
 /** Whose a completion is. */
 export const SUBSYSTEM = { nobody: 0, operation: 1, wake: 2, fuse: 3 } as const;
 export type Subsystem = (typeof SUBSYSTEM)[keyof typeof SUBSYSTEM];
 
-/** Slots that a subsystem can have, and uses of a slot before their numbers come round. */
-export const SLOTS = 2 ** 24;
-export const GENERATIONS = 2 ** 21;
-const SLOT = SLOTS - 1;
 export const subsystemOf = (low: number): number => low >>> 24;
-export const slotOf = (low: number): number => low & SLOT;
+export const slotOf = (low: number): number => low & (SLOTS - 1);
 /** The lower word of user_data. */
 export const lowWord = (subsystem: Subsystem, slot: number): number => (subsystem << 24) | slot;
 /** user_data as a number, for an sqe that names another. */
@@ -54,8 +55,48 @@ export type Reaped = (low: number, high: number, res: number, flags: number) => 
 /** 32-bit words in an sqe of 64 bytes, and in a cqe of 16. */
 export const SQE_WORDS = 16;
 export const CQE_WORDS = 4;
+/** What has an sqe of 128 bytes in a ring whose others have 64. */
+const LARGE: ReadonlySet<number> = new Set([IORING_OP.NOP128, IORING_OP.URING_CMD128]);
 /** The kernel has more than the completion queue shows: for want of room, or until it is asked. */
 const HELD = IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN;
+
+/** Writes the 64 bytes of an sqe. */
+export function writeSqe(words: Int32Array, at: number, opcode: number, sqe: Sqe, low: number, high: number): void {
+  const { fd = 0, off = 0, addr = 0, len = 0, op_flags = 0, buf_index = 0, personality = 0 } = sqe;
+  const { file_index = 0, addr3 = 0, flags = 0, ioprio = 0 } = sqe;
+  words[at] = opcode | (flags << 8) | (ioprio << 16);
+  words[at + 1] = fd;
+  words[at + 2] = off;
+  words[at + 3] = off < 0 ? -1 : off / HIGH;
+  words[at + 4] = addr;
+  words[at + 5] = addr / HIGH;
+  words[at + 6] = len;
+  words[at + 7] = op_flags;
+  words[at + 8] = low;
+  words[at + 9] = high;
+  words[at + 10] = buf_index | (personality << 16);
+  words[at + 11] = file_index;
+  words[at + 12] = addr3;
+  words[at + 13] = addr3 / HIGH;
+  words[at + 14] = 0;
+  words[at + 15] = 0;
+}
+
+/** The same, read. */
+export function readSqe(
+  words: Int32Array,
+  at: number,
+): { opcode: number; sqe: Required<Sqe>; low: number; high: number } {
+  const first = words[at]!;
+  const wide = (i: number) => words[at + i + 1]! * HIGH + (words[at + i]! >>> 0);
+  const tenth = words[at + 10]!;
+  const sqe = {
+    ...{ flags: (first >>> 8) & 0xff, ioprio: first >>> 16, fd: words[at + 1]!, off: wide(2), addr: wide(4) },
+    ...{ len: words[at + 6]! >>> 0, op_flags: words[at + 7]!, buf_index: tenth & 0xffff, personality: tenth >>> 16 },
+    ...{ file_index: words[at + 11]!, addr3: wide(12) },
+  };
+  return { opcode: first & 0xff, sqe, low: words[at + 8]!, high: words[at + 9]! };
+}
 
 export class Queues {
   readonly memory: RingMemory;
@@ -65,8 +106,10 @@ export class Queues {
   readonly sqes: Int32Array<ArrayBuffer>;
   /** Words in an sqe. */
   readonly stride: number;
-  /** SQEs that the kernel has not been told of yet. */
+  /** Places that the kernel has not been told of yet. */
   ready = 0;
+  /** The second half of a completion of 32 bytes, for as long as it is being told. */
+  readonly extra = new Int32Array(CQE_WORDS);
   readonly #system: RingSystem;
   readonly #words: Int32Array<ArrayBuffer>;
   readonly #sqHead: number;
@@ -78,6 +121,8 @@ export class Queues {
   readonly #sqMask: number;
   readonly #cqMask: number;
   readonly #cqeStride: number;
+  /** Large entries take two places (Linux 6.18 for completions, 6.19 for submissions). */
+  readonly #mixed: { readonly sqe: boolean; readonly cqe: boolean };
   /** A thread of the kernel's takes what is published. */
   readonly #polled: boolean;
   /** Our tail, ahead of the one that is published by `ready`. */
@@ -100,8 +145,9 @@ export class Queues {
     this.#cqes = cq_off.cqes >> 2;
     this.#sqMask = words[sq_off.ring_mask >> 2]!;
     this.#cqMask = words[cq_off.ring_mask >> 2]!;
-    this.stride = options.sqe128 ? 2 * SQE_WORDS : SQE_WORDS;
-    this.#cqeStride = options.cqe32 ? 2 * CQE_WORDS : CQE_WORDS;
+    this.stride = options.sqe128 === true ? 2 * SQE_WORDS : SQE_WORDS;
+    this.#cqeStride = options.cqe32 === true ? 2 * CQE_WORDS : CQE_WORDS;
+    this.#mixed = { sqe: options.sqe128 === 'mixed', cqe: options.cqe32 === 'mixed' };
     this.entries = this.#sqMask + 1;
     // The queue holds numbers of SQEs. Ours are used in their order, so each place holds its own.
     for (let i = 0; i < this.entries; i++) words[(sq_off.array >> 2) + i] = i;
@@ -113,6 +159,11 @@ export class Queues {
     return this.entries - ((this.#tail - Atomics.load(this.#words, this.#sqHead)) | 0);
   }
 
+  /** Places that an operation may need: a large one among small ones takes two, which must not be torn by the queue's end. */
+  needs(opcode: number): number {
+    return this.#mixed.sqe && LARGE.has(opcode) ? 3 : 1;
+  }
+
   /** Takes the next place: the word in `sqes` where it begins, with whatever was there. There must be `space`. */
   place(): number {
     const at = (this.#tail & this.#sqMask) * this.stride;
@@ -121,29 +172,22 @@ export class Queues {
     return at;
   }
 
-  /** Puts an operation into the next place. There must be `space`. */
+  /** Puts an operation into the next place. There must be `space` for what it `needs`. */
   put(opcode: number, sqe: Sqe, low: number, high: number): void {
-    const { fd = 0, off = 0, addr = 0, len = 0, op_flags = 0, buf_index = 0, personality = 0 } = sqe;
-    const { file_index = 0, addr3 = 0, flags = 0, ioprio = 0 } = sqe;
-    const words = this.sqes;
+    const large = this.#mixed.sqe && LARGE.has(opcode);
+    if (large && (this.#tail & this.#sqMask) === this.#sqMask)
+      writeSqe(
+        this.sqes,
+        this.place(),
+        IORING_OP.NOP,
+        { flags: IOSQE_CQE_SKIP_SUCCESS },
+        lowWord(SUBSYSTEM.nobody, 0),
+        0,
+      );
     const at = this.place();
-    words[at] = opcode | (flags << 8) | (ioprio << 16);
-    words[at + 1] = fd;
-    words[at + 2] = off;
-    words[at + 3] = off < 0 ? -1 : off / HIGH;
-    words[at + 4] = addr;
-    words[at + 5] = addr / HIGH;
-    words[at + 6] = len;
-    words[at + 7] = op_flags;
-    words[at + 8] = low;
-    words[at + 9] = high;
-    words[at + 10] = buf_index | (personality << 16);
-    words[at + 11] = file_index;
-    words[at + 12] = addr3;
-    words[at + 13] = addr3 / HIGH;
-    words[at + 14] = 0;
-    words[at + 15] = 0;
-    if (this.stride > SQE_WORDS) words.fill(0, at + SQE_WORDS, at + this.stride);
+    writeSqe(this.sqes, at, opcode, sqe, low, high);
+    if (large) this.place();
+    if (large || this.stride > SQE_WORDS) this.sqes.fill(0, at + SQE_WORDS, at + 2 * SQE_WORDS);
   }
 
   /**
@@ -203,7 +247,11 @@ export class Queues {
         const high = words[at + 1]!;
         const res = words[at + 2]!;
         const flags = words[at + 3]!;
-        Atomics.store(words, this.#cqHead, (head + 1) | 0); // before it is told: who is told may submit, or reap
+        const large = this.#cqeStride > CQE_WORDS || (flags & IORING_CQE_F_32) !== 0;
+        if (large) for (let i = 0; i < CQE_WORDS; i++) this.extra[i] = words[at + CQE_WORDS + i]!;
+        // Before it is told: who is told may submit, or reap.
+        Atomics.store(words, this.#cqHead, (head + (large && this.#mixed.cqe ? 2 : 1)) | 0);
+        if (this.#mixed.cqe && (flags & IORING_CQE_F_SKIP) !== 0) continue; // fills the end, before a large one
         count++;
         reaped(low, high, res, flags);
       }

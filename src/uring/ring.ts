@@ -24,14 +24,12 @@ import {
   IOSQE_IO_LINK,
   type UringOpcode,
 } from '../abi/uring-constants.ts';
-import type { Completed, Engine, Linked, Sqe, Ticket } from './engine.ts';
+import { type Completed, type Engine, type Linked, opcodeNumber, type Sqe, type Ticket } from './engine.ts';
 import {
-  GENERATIONS,
   lowWord,
   Queues,
   type Reaped,
   type RingSystem,
-  SLOTS,
   SUBSYSTEM,
   type Subsystem,
   slotOf,
@@ -39,6 +37,7 @@ import {
   userData,
 } from './queues.ts';
 import type { RingOptions, Tier } from './setup.ts';
+import { Slots } from './slots.ts';
 import type { WakeHandle } from './wake.ts';
 
 /** An operation on its way into the submission queue. */
@@ -55,17 +54,13 @@ export class Ring implements Engine, AsyncDisposable {
   readonly kind = 'ring';
   /** For a subsystem that places its own entries. It has to say `later()` afterwards. */
   readonly queues: Queues;
-  /** Who gets the completion, by slot; undefined in slots that are free. */
-  readonly #owners: (Completed | undefined)[] = [];
-  readonly #generations: number[] = [];
-  readonly #free: number[] = [];
+  readonly #slots = new Slots();
   /** What waits for its place: chains of linked operations, mostly of one, each of which goes in as a whole. */
   readonly #backlog: (readonly Operation[])[] = [];
   /** Other subsystems on this ring, by number. */
   readonly #others: (Reaped | undefined)[] = [];
   /** @see attach */
   #again: ((round: number) => boolean) | undefined;
-  #inFlight = 0;
   readonly #watch: Watch | undefined;
   readonly #wake: WakeHandle | undefined;
   readonly #count = new Memory(8); // what an eventfd is read into
@@ -100,7 +95,7 @@ export class Ring implements Engine, AsyncDisposable {
     return this.queues.memory.features;
   }
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#slots.inFlight;
   }
 
   /** @see Engine.submit. On the event loop it goes to the kernel at the end of this turn. */
@@ -109,7 +104,7 @@ export class Ring implements Engine, AsyncDisposable {
     const ticket = this.#take(done);
     const { slot, generation } = ticket;
     const low = lowWord(SUBSYSTEM.operation, slot);
-    this.#enqueue(typeof opcode === 'number' ? opcode : IORING_OP[opcode], sqe, low, generation);
+    this.#enqueue(opcodeNumber(opcode), sqe, low, generation);
     return ticket;
   }
 
@@ -123,19 +118,18 @@ export class Ring implements Engine, AsyncDisposable {
       const { slot, generation } = tickets[i]!;
       const flags = (sqe.flags ?? 0) | link;
       const low = lowWord(SUBSYSTEM.operation, slot);
-      return { opcode: IORING_OP[opcode], sqe: { ...sqe, flags }, low, high: generation };
+      return { opcode: opcodeNumber(opcode), sqe: { ...sqe, flags }, low, high: generation };
     });
     // Where a submission ends, the kernel ends a chain: so it goes in as a whole.
-    if (this.#backlog.length === 0 && this.queues.space < chain.length) this.#flush();
-    if (this.#backlog.length > 0 || this.queues.space < chain.length) this.#backlog.push(chain);
+    if (this.#backlog.length === 0 && !this.#fits(chain)) this.#flush();
+    if (this.#backlog.length > 0 || !this.#fits(chain)) this.#backlog.push(chain);
     else for (const { opcode, sqe, low, high } of chain) this.queues.put(opcode, sqe, low, high);
     this.later();
     return tickets;
   }
 
-  cancel({ slot, generation }: Ticket): void {
-    if (this.#owner(slot, generation) === undefined) return;
-    this.cancelOf(SUBSYSTEM.operation, slot, generation);
+  cancel(ticket: Ticket): void {
+    if (this.#slots.has(ticket)) this.cancelOf(SUBSYSTEM.operation, ticket.slot, ticket.generation);
   }
 
   /** Cancels an operation of another subsystem's. */
@@ -144,8 +138,8 @@ export class Ring implements Engine, AsyncDisposable {
     this.#enqueue(IORING_OP.ASYNC_CANCEL, { addr }, lowWord(SUBSYSTEM.nobody, 0), 0);
   }
 
-  disown({ slot, generation }: Ticket, heir: Completed): void {
-    if (this.#owner(slot, generation) !== undefined) this.#owners[slot] = heir;
+  disown(ticket: Ticket, heir: Completed): void {
+    this.#slots.disown(ticket, heir);
   }
 
   register(opcode: number, argument: number, count: number): number {
@@ -164,9 +158,9 @@ export class Ring implements Engine, AsyncDisposable {
 
   /** Counts something of another subsystem's as in flight, until what is returned is called: then the process lives, and `close` waits. */
   occupy(): () => void {
-    if (this.#inFlight++ === 0) this.#watch?.ref();
+    if (this.#slots.inFlight++ === 0) this.#watch?.ref();
     return () => {
-      if (--this.#inFlight === 0) this.#watch?.unref();
+      if (--this.#slots.inFlight === 0) this.#watch?.unref();
       this.later(); // which sees whether it can close
     };
   }
@@ -224,13 +218,12 @@ export class Ring implements Engine, AsyncDisposable {
   }
 
   #cancelAll(): void {
-    for (const [slot, owner] of this.#owners.entries())
-      if (owner) this.cancel({ slot, generation: this.#generations[slot]! });
+    for (const ticket of this.#slots.tickets()) this.cancel(ticket);
   }
 
   /** Waits, whatever the wake-up says, for what the kernel still has. */
   #drain(): void {
-    this.#flush(this.#inFlight > 0 ? 1 : 0);
+    this.#flush(this.#slots.inFlight > 0 ? 1 : 0);
     this.#reap();
     this.#endIfDone();
   }
@@ -242,43 +235,33 @@ export class Ring implements Engine, AsyncDisposable {
   #leave(): void {
     if (this.#closed || isMainThread) return;
     this.#cancelAll();
-    while (this.#inFlight > 0) this.#drain();
+    while (this.#slots.inFlight > 0) this.#drain();
     this.#watch?.close();
   }
 
   /** A slot for an operation. */
   #take(done: Completed): Ticket {
-    const slot = this.#free.pop() ?? this.#owners.length;
-    if (slot === SLOTS) throw new RangeError(`${SLOTS} operations are in flight: a ring can number no more`);
-    this.#owners[slot] = done;
-    this.#generations[slot] ??= 1;
-    if (this.#inFlight++ === 0) this.#watch?.ref();
-    return { slot, generation: this.#generations[slot]! };
-  }
-  #owner(slot: number, generation: number): Completed | undefined {
-    return this.#generations[slot] === generation ? this.#owners[slot] : undefined;
-  }
-  /** The slot is for another operation from now on: what still comes for this one reaches nobody. */
-  #release(slot: number): void {
-    this.#owners[slot] = undefined;
-    // At a million operations a second one slot comes round in 2 s.
-    this.#generations[slot] = (this.#generations[slot]! + 1) % GENERATIONS;
-    this.#free.push(slot);
-    if (--this.#inFlight === 0) this.#watch?.unref();
+    const ticket = this.#slots.take(done);
+    if (this.#slots.inFlight === 1) this.#watch?.ref();
+    return ticket;
   }
 
   #enqueue(opcode: number, sqe: Sqe, low: number, high: number): void {
-    if (this.#backlog.length === 0 && this.queues.space === 0) this.#flush();
-    if (this.#backlog.length > 0 || this.queues.space === 0) this.#backlog.push([{ opcode, sqe, low, high }]);
+    const needed = this.queues.needs(opcode);
+    if (this.#backlog.length === 0 && this.queues.space < needed) this.#flush();
+    if (this.#backlog.length > 0 || this.queues.space < needed) this.#backlog.push([{ opcode, sqe, low, high }]);
     else this.queues.put(opcode, sqe, low, high);
     this.later();
+  }
+  #fits(chain: readonly Operation[]): boolean {
+    return chain.reduce((sum, { opcode }) => sum + this.queues.needs(opcode), 0) <= this.queues.space;
   }
 
   /** Tells the kernel of what is in the queue, puts in what waited for a place, and waits for `complete` completions. */
   #flush(complete = 0): void {
     const { queues } = this;
     for (;;) {
-      while (this.#backlog.length > 0 && this.#backlog[0]!.length <= queues.space)
+      while (this.#backlog.length > 0 && this.#fits(this.#backlog[0]!))
         for (const { opcode, sqe, low, high } of this.#backlog.shift()!) queues.put(opcode, sqe, low, high);
       if (queues.ready === 0 && complete === 0) return;
       if (!queues.submit(complete)) return this.#schedule();
@@ -314,10 +297,9 @@ export class Ring implements Engine, AsyncDisposable {
     const slot = slotOf(low);
     try {
       if (subsystem === SUBSYSTEM.operation) {
-        const owner = this.#owner(slot, high);
-        if (owner === undefined) return;
-        if (!(flags & IORING_CQE_F_MORE)) this.#release(slot);
-        owner(res, flags);
+        const owner = this.#slots.completed(slot, high, !(flags & IORING_CQE_F_MORE));
+        if (this.#slots.inFlight === 0) this.#watch?.unref();
+        owner?.(res, flags);
       } else if (subsystem === SUBSYSTEM.wake) {
         read(this.#wake!.fd, this.#count.address, 8);
         if (!(flags & IORING_CQE_F_MORE) && !this.#closed) this.#armWake();
@@ -333,7 +315,7 @@ export class Ring implements Engine, AsyncDisposable {
   }
 
   #endIfDone(): void {
-    if (!this.#closing || this.#closed || this.#inFlight > 0) return;
+    if (!this.#closing || this.#closed || this.#slots.inFlight > 0) return;
     this.#closed = true;
     if (this.#flushing) clearImmediate(this.#flushing);
     this.#forget();

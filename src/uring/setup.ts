@@ -20,11 +20,13 @@ import {
   IORING_REGISTER_PROBE,
   IORING_SETUP_CLAMP,
   IORING_SETUP_COOP_TASKRUN,
+  IORING_SETUP_CQE_MIXED,
   IORING_SETUP_CQE32,
   IORING_SETUP_CQSIZE,
   IORING_SETUP_DEFER_TASKRUN,
   IORING_SETUP_SINGLE_ISSUER,
   IORING_SETUP_SQ_AFF,
+  IORING_SETUP_SQE_MIXED,
   IORING_SETUP_SQE128,
   IORING_SETUP_SQPOLL,
   IORING_SETUP_SUBMIT_ALL,
@@ -49,10 +51,10 @@ export interface RingOptions {
   readonly entries?: number | undefined;
   /** Entries of the completion queue; default twice as many. More completions wait in the kernel. */
   readonly completions?: number | undefined;
-  /** SQEs of 128 bytes, for IORING_OP_URING_CMD. Default false. */
-  readonly sqe128?: boolean | undefined;
-  /** CQEs of 32 bytes. Default false. */
-  readonly cqe32?: boolean | undefined;
+  /** SQEs of 128 bytes, for IORING_OP_URING_CMD; `mixed`: of both sizes, the large for opcodes that end in 128 (Linux 6.19). Default false. */
+  readonly sqe128?: boolean | 'mixed' | undefined;
+  /** CQEs of 32 bytes, or of both sizes (Linux 6.18). Default false. @see Queues.extra */
+  readonly cqe32?: boolean | 'mixed' | undefined;
   /**
    * A thread of the kernel's takes operations out by itself, and sleeps after `idle` milliseconds (default 1000) with none;
    * `cpu` pins it. Worth it where a CPU can be spared for it. Where it can't be had the ring is one without.
@@ -81,6 +83,10 @@ type TierFlags = { readonly name: Tier; readonly flags: number };
  */
 const LOOP_TIERS = TIERS.filter(({ name }) => name !== 'defer');
 
+const SIZES = {
+  sqe: { false: 0, true: IORING_SETUP_SQE128, mixed: IORING_SETUP_SQE_MIXED },
+  cqe: { false: 0, true: IORING_SETUP_CQE32, mixed: IORING_SETUP_CQE_MIXED },
+} as const;
 /** Milliseconds for which the kernel's thread looks for operations before it sleeps. */
 const IDLE = 1000;
 
@@ -121,7 +127,7 @@ export function setUp(
     if (!Number.isInteger(value) || value < 1 || value > most)
       throw new RangeError(`${name} is ${value}: a whole number from 1 to ${most} is needed`);
   const affinity = sqpoll?.cpu === undefined ? 0 : IORING_SETUP_SQ_AFF;
-  const common = IORING_SETUP_CLAMP | (sqe128 ? IORING_SETUP_SQE128 : 0) | (cqe32 ? IORING_SETUP_CQE32 : 0);
+  const common = IORING_SETUP_CLAMP | SIZES.sqe[`${sqe128}`] | SIZES.cqe[`${cqe32}`];
   const room = completions === undefined ? 0 : IORING_SETUP_CQSIZE;
   const memory = new Memory(io_uring_params.size);
   const at = new DataView(memory.buffer);
@@ -155,15 +161,15 @@ function mapped(
   fd: number,
   tier: Tier,
   params: RingMemory['params'],
-  { sqe128, cqe32 }: { sqe128: boolean; cqe32: boolean },
+  { sqe128, cqe32 }: { sqe128: boolean | 'mixed'; cqe32: boolean | 'mixed' },
 ): RingMemory {
   const { features, sq_entries, cq_entries, sq_off, cq_off } = params;
   if (!(features & IORING_FEAT_SINGLE_MMAP) || !(features & IORING_FEAT_NODROP)) {
     close(fd);
     throw new UringError('too-old', 'io_uring of this kernel is older than Linux 5.5');
   }
-  const length = Math.max(sq_off.array + sq_entries * 4, cq_off.cqes + cq_entries * (cqe32 ? 32 : 16));
-  const sqesLength = sq_entries * (sqe128 ? 128 : 64);
+  const length = Math.max(sq_off.array + sq_entries * 4, cq_off.cqes + cq_entries * (cqe32 === true ? 32 : 16));
+  const sqesLength = sq_entries * (sqe128 === true ? 128 : 64);
   const map = (bytes: number, offset: number) =>
     mmap(bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, offset);
   const ring = map(length, IORING_OFF_SQ_RING);
@@ -212,6 +218,8 @@ export interface UringProbe {
   readonly opcodes: ReadonlySet<UringOpcode>;
   /** Its highest opcode, which may be beyond those we know. */
   readonly last: number;
+  /** Whether a thread of the kernel's may take operations out for this process (`RingOptions.sqpoll`). */
+  readonly sqpoll: boolean;
 }
 let found: UringProbe | Error | undefined;
 
@@ -241,7 +249,12 @@ function ask(): UringProbe | Error {
       if (flags & IO_URING_OP_SUPPORTED) served.add(op);
     }
     const names = (Object.keys(IORING_OP) as UringOpcode[]).filter((name) => served.has(IORING_OP[name]));
-    return { tier: ring.tier, features: ring.features, opcodes: new Set(names), last };
+    const polled = setUp({ entries: 1, sqpoll: {} });
+    polled.free();
+    return {
+      ...{ tier: ring.tier, features: ring.features, opcodes: new Set(names), last },
+      sqpoll: polled.tier === 'sqpoll',
+    };
   } catch (error) {
     if (error instanceof Errno || error instanceof SystemError)
       return new UringError('too-old', 'io_uring of this kernel can’t be asked what it has (Linux 5.6)', error);

@@ -286,7 +286,9 @@ kernelTest('doctor tells the kernel’s protocol and INIT flags, and names a dea
   expect(stdout).toMatch(/^ok +kernel: Linux .*, FUSE 7\.\d+$/mu);
   expect(stdout).toMatch(/^ok +INIT flags offered: ASYNC_READ .*MAX_PAGES/mu);
   expect(stdout).toMatch(/^ok +fusectl: mounted at /mu);
-  expect(stdout).toMatch(/^ok +io_uring: (defer|cooperative|plain) task running, features 0x[0-9a-f]+$/mu);
+  expect(stdout).toMatch(
+    /^ok +io_uring: (defer|cooperative|plain) task running, (no )?SQPOLL, features 0x[0-9a-f]+$/mu,
+  );
   expect(stdout).toMatch(/^ok +io_uring opcodes: \d+, all but /mu);
   expect(stdout).toContain(`mount ${mnt}: dead, its server is gone\n        clean it up: rawfuse unmount ${mnt}\n`);
 });

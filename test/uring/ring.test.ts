@@ -1,4 +1,5 @@
 /** The ring: that each completion reaches its owner and nobody else, whatever is full, late, cancelled or wrapped. */
+import { once } from 'node:events';
 import {
   closeSync,
   mkdtempSync,
@@ -12,41 +13,34 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { Worker } from 'node:worker_threads';
+import { expect, test } from 'vitest';
 import { EAGAIN, EBUSY, ECANCELED, EINVAL, ENOSYS, EPERM, SystemError } from '../../src/abi/errno.ts';
 import { Memory } from '../../src/abi/memory.ts';
 import { ioUringEnter } from '../../src/abi/syscall.ts';
-import { IORING_CQE_F_MORE, IORING_POLL_ADD_MULTI } from '../../src/abi/uring-constants.ts';
+import {
+  IORING_CQE_F_32,
+  IORING_CQE_F_MORE,
+  IORING_NOP_CQE32,
+  IORING_NOP_INJECT_RESULT,
+  IORING_OP,
+  IORING_POLL_ADD_MULTI,
+  IORING_SETUP_SQ_AFF,
+  IORING_SETUP_SQPOLL,
+} from '../../src/abi/uring-constants.ts';
 import type { Sqe } from '../../src/uring/engine.ts';
-import type { RingSystem } from '../../src/uring/queues.ts';
+import { Queues, type RingSystem } from '../../src/uring/queues.ts';
 import { Ring } from '../../src/uring/ring.ts';
 import { probe, setUp, TIERS, UringError } from '../../src/uring/setup.ts';
+import { Wake, type WakeHandle } from '../../src/uring/wake.ts';
 import { run, until } from '../support.ts';
-
-/** Forbidden in many containers: skipped there, a failure in CI. */
-const lacking = (() => {
-  try {
-    probe();
-    return undefined;
-  } catch (error) {
-    return (error as Error).message;
-  }
-})();
-const uring = describe.skipIf(lacking !== undefined && process.env.CI !== 'true');
+import { forever, uring } from './support.ts';
 
 /** One operation as a promise of its result. */
 const one = (ring: Ring, ...[opcode, sqe]: [Parameters<Ring['submit']>[0], Sqe]): Promise<number> =>
   new Promise((resolve) => ring.submit(opcode, sqe, resolve));
 const nops = (ring: Ring, count: number): Promise<number[]> =>
   Promise.all(Array.from({ length: count }, () => one(ring, 'NOP', {})));
-const FOREVER = { tv_sec: 3600n, tv_nsec: 0n };
-/** An operation that does not end by itself: a timeout of an hour. */
-function forever(): { sqe: Sqe; memory: Memory } {
-  const memory = new Memory(16);
-  const at = new DataView(memory.buffer);
-  at.setBigInt64(0, FOREVER.tv_sec, true);
-  return { sqe: { fd: -1, addr: memory.address, len: 1 }, memory };
-}
 
 uring('operations', () => {
   test('complete, each to its owner: reads at many places of a file', async () => {
@@ -264,6 +258,113 @@ uring('indexes', () => {
   });
 });
 
+uring('entries of two sizes', () => {
+  test('completions: a large one has its second half, and is not torn at the end of the queue', async () => {
+    await using ring = new Ring({ entries: 4, completions: 8, cqe32: 'mixed' });
+    const seen: [number, number[]][] = [];
+    for (let i = 0; i < 100; i++)
+      await new Promise<void>((resolve) => {
+        const large = i % 3 !== 0;
+        const op_flags = IORING_NOP_INJECT_RESULT | (large ? IORING_NOP_CQE32 : 0);
+        ring.submit('NOP', { op_flags, len: i, off: 2 ** 40 + i, addr: 7 }, (res, flags) => {
+          expect((flags & IORING_CQE_F_32) !== 0).toBe(large);
+          seen.push([res, large ? [...ring.queues.extra] : []]);
+          resolve();
+        });
+      });
+    expect(seen).toEqual(
+      Array.from({ length: 100 }, (_, i) => [i, i % 3 === 0 ? [] : [i, 256, 7, 0]]), // extra1 and extra2: off, addr
+    );
+  });
+
+  test('submissions, on bytes: a large one takes two places, a NOP without a completion the last before them', () => {
+    const sqes: number[][] = [];
+    const played: RingSystem = {
+      setUp: () => setUp({ entries: 4 }),
+      enter: (_, submit) => submit, // takes nothing: the head stays, and the places can be read
+    };
+    const queues = new Queues({ sqe128: 'mixed' }, played);
+    const words = queues.memory.words;
+    const { head } = queues.memory.params.sq_off;
+    const show = () => {
+      for (let i = 0; i < queues.ready; i++) sqes.push([...queues.sqes.subarray(i * 16, i * 16 + 16)].slice(0, 10));
+    };
+    for (let i = 0; i < 3; i++) queues.put(IORING_OP.NOP, {}, 1, 1);
+    words[head >> 2] = 3; // they are taken
+    queues.ready = 0;
+    expect([queues.space, queues.needs(IORING_OP.NOP), queues.needs(IORING_OP.URING_CMD128)]).toEqual([4, 1, 3]);
+    queues.put(IORING_OP.URING_CMD128, { fd: 5, off: 6 }, 7, 8);
+    expect([queues.ready, queues.space]).toEqual([3, 1]);
+    show();
+    const SKIP = 64 << 8;
+    const filler = [...queues.sqes.subarray(48, 64)].slice(0, 10);
+    expect(filler).toEqual([SKIP, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    expect(sqes[0]).toEqual([IORING_OP.URING_CMD128, 5, 6, 0, 0, 0, 0, 0, 7, 8]);
+    expect(sqes[1]).toEqual(Array(10).fill(0));
+    queues.memory.free();
+  });
+});
+
+uring('a kernel thread that polls', () => {
+  test('takes operations without a call, and is woken when it sleeps', async () => {
+    await using ring = new Ring({ entries: 4, sqpoll: { idle: 1 } });
+    expect(ring.tier).toBe('sqpoll');
+    for (let round = 0; round < 5; round++) {
+      expect(await nops(ring, 100)).toEqual(Array(100).fill(0));
+      await new Promise((resolve) => setTimeout(resolve, 20)); // it sleeps by now
+    }
+    expect(ring.inFlight).toBe(0);
+  });
+
+  test('that can’t be had is done without', () => {
+    const flags: number[] = [];
+    const memory = setUp({ entries: 4, sqpoll: { cpu: 0 } }, (entries, params, call) => {
+      flags.push(call.flags);
+      if (call.flags & IORING_SETUP_SQPOLL) throw new SystemError(EPERM.errno, 'io_uring_setup');
+      return call.make(entries, params);
+    });
+    expect(flags[0]! & IORING_SETUP_SQ_AFF).not.toBe(0);
+    expect(memory.tier).toBe('cooperative');
+    memory.free();
+    expect(() => new Ring({ sqpoll: { idle: 0 } })).toThrow(RangeError);
+  });
+});
+
+uring('a thread that waits', () => {
+  /** Wakes a while later, from another thread. */
+  const later = (how: 'wake' | 'end', { fd, over }: WakeHandle) =>
+    new Worker(
+      `const { workerData: { fd, over, how } } = require('node:worker_threads');
+       setTimeout(() => { if (how === 'end') Atomics.store(over, 0, 1); require('node:fs').writeSync(fd, new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0])); }, 50);`,
+      { eval: true, workerData: { fd, over, how } },
+    );
+
+  test('gets completions, wake-ups and the end, and leaves nothing in flight', async () => {
+    const wake = new Wake();
+    const ring = new Ring({ entries: 2, blocking: wake.handle });
+    expect(ring.tier).toBe('defer');
+    const order: number[] = [];
+    for (let i = 0; i < 20; i++) ring.submit('NOP', {}, () => order.push(i));
+    while (ring.inFlight > 0) expect(ring.wait()).toBe(true);
+    expect(order).toEqual(Array.from({ length: 20 }, (_, i) => i));
+
+    const { sqe, memory } = forever();
+    const ended: number[] = [];
+    ring.submit('TIMEOUT', sqe, (res) => ended.push(res));
+    const waker = later('wake', wake.handle);
+    expect(ring.wait()).toBe(true); // nothing has completed: it was woken
+    const ender = later('end', wake.handle);
+    while (ring.wait());
+    expect(ring.wait(), 'it never waits again').toBe(false);
+    expect(ended).toEqual([]);
+    await ring.close();
+    expect(ended).toEqual([-ECANCELED.errno]);
+    await Promise.all([once(waker, 'exit'), once(ender, 'exit')]);
+    memory.free();
+    wake.close();
+  });
+});
+
 uring('the end', () => {
   test('comes with operations in flight: they are cancelled, and their completions arrive first', async () => {
     const ring = new Ring();
@@ -306,7 +407,8 @@ uring('the end', () => {
 
 uring('setting up', () => {
   test('finds what the kernel has, once', () => {
-    const { opcodes, tier, last } = probe();
+    const { opcodes, tier, last, sqpoll } = probe();
+    expect(sqpoll).toBe(true);
     expect(opcodes.has('READ')).toBe(true);
     expect(opcodes.has('URING_CMD')).toBe(true);
     expect(last).toBeGreaterThan(40);

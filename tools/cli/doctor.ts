@@ -208,12 +208,16 @@ async function ioUring(): Promise<Finding[]> {
     if (!(error instanceof UringError)) throw error;
     return [finding('warn', 'io_uring', error.message, ADVICE[error.reason])];
   }
-  const { tier, features, opcodes } = found;
+  const { tier, features, opcodes, sqpoll } = found;
   const lacking = (Object.keys(IORING_OP) as UringOpcode[]).filter((name) => !opcodes.has(name));
   return [
     disabled === '1'
       ? finding('warn', 'io_uring', 'allowed for root and one group', ADVICE.disabled)
-      : finding('ok', 'io_uring', `${tier} task running, features 0x${features.toString(16)}`),
+      : finding(
+          'ok',
+          'io_uring',
+          `${tier} task running, ${sqpoll ? '' : 'no '}SQPOLL, features 0x${features.toString(16)}`,
+        ),
     finding('ok', 'io_uring opcodes', `${opcodes.size}, all but ${lacking.join(' ') || 'none'}`),
   ];
 }
