@@ -35,6 +35,8 @@ const libcSocketpair = libc.func('int socketpair(int domain, int type, int proto
 const libcSetsockopt = libc.func('int setsockopt(int fd, int level, int name, int *value, uint length)');
 const libcGettid = libc.func('int gettid()');
 const libcEventfd = libc.func('int eventfd(uint count, int flags)');
+const libcSetAffinity = libc.func('int sched_setaffinity(int thread, size_t size, void *mask)');
+const libcGetAffinity = libc.func('int sched_getaffinity(int thread, size_t size, void *mask)');
 // glibc has no wrappers for io_uring; their numbers are the same on every architecture.
 const libcUringSetup = libc.func('syscall', 'int64', ['int64', 'uint', 'uintptr_t']);
 const libcUringEnter = libc.func('syscall', 'int64', ['int64', 'uint', 'uint', 'uint', 'uint', 'uintptr_t', 'size_t']);
@@ -139,6 +141,23 @@ export function socketpair(bytes: number): [number, number] {
   checked(libcSocketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 'socketpair');
   for (const fd of pair) libcSetsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, [bytes], 4); // root only; else the default holds
   return pair;
+}
+
+/** Bytes of a set of CPUs: 8192 of them. */
+const CPU_SET = 1024;
+/** The CPUs that the calling thread may run on. sched_getaffinity(2). */
+export function usableCpus(): number[] {
+  const mask = new Uint8Array(CPU_SET);
+  checked(libcGetAffinity(0, CPU_SET, mask), 'sched_getaffinity');
+  const cpus: number[] = [];
+  for (let cpu = 0; cpu < CPU_SET * 8; cpu++) if (mask[cpu >> 3]! & (1 << (cpu & 7))) cpus.push(cpu);
+  return cpus;
+}
+/** Lets the calling thread run on these CPUs alone. False where a cpuset or a seccomp filter has none of it. sched_setaffinity(2). */
+export function pinTo(cpus: readonly number[]): boolean {
+  const mask = new Uint8Array(CPU_SET);
+  for (const cpu of cpus) mask[cpu >> 3]! |= 1 << (cpu & 7);
+  return libcSetAffinity(0, CPU_SET, mask) === 0;
 }
 
 /** A watch on a descriptor. Hold it: collected, it silently stops; `close()` ends it. */

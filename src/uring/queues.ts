@@ -16,6 +16,7 @@
 import { EAGAIN, EBUSY, EINTR, SystemError } from '../abi/errno.ts';
 import { ioUringEnter } from '../abi/syscall.ts';
 import {
+  IORING_CQ_EVENTFD_DISABLED,
   IORING_CQE_F_32,
   IORING_CQE_F_SKIP,
   IORING_ENTER_GETEVENTS,
@@ -117,6 +118,7 @@ export class Queues {
   readonly #sqFlags: number;
   readonly #cqHead: number;
   readonly #cqTail: number;
+  readonly #cqFlags: number;
   readonly #cqes: number;
   readonly #sqMask: number;
   readonly #cqMask: number;
@@ -142,6 +144,7 @@ export class Queues {
     this.#sqFlags = sq_off.flags >> 2;
     this.#cqHead = cq_off.head >> 2;
     this.#cqTail = cq_off.tail >> 2;
+    this.#cqFlags = cq_off.flags >> 2;
     this.#cqes = cq_off.cqes >> 2;
     this.#sqMask = words[sq_off.ring_mask >> 2]!;
     this.#cqMask = words[cq_off.ring_mask >> 2]!;
@@ -224,6 +227,11 @@ export class Queues {
       if (n !== -EBUSY.errno && n !== -EAGAIN.errno) throw new SystemError(-n, 'io_uring_enter');
       return undefined;
     }
+  }
+
+  /** Whether the kernel tells a registered eventfd of completions (Linux 5.8). */
+  set telling(on: boolean) {
+    if (this.#cqFlags > 0) Atomics.store(this.#words, this.#cqFlags, on ? 0 : IORING_CQ_EVENTFD_DISABLED);
   }
 
   /** Whether there are completions to take out, or the kernel has some that it would give if asked. */

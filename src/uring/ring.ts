@@ -8,7 +8,7 @@
  *
  * On a thread that does nothing else, with `blocking`: `wait` submits, sleeps in the kernel until something completes or
  * somebody wakes it, and handles what has completed. There is no loop, and no promise is settled before the thread
- * returns to its own.
+ * returns to its own. Where that thread has something else to wait for, `attend` has its loop do what `wait` did.
  *
  * What has no place in the queues waits here, in order. No operation is refused for want of room.
  */
@@ -16,11 +16,12 @@ import { isMainThread } from 'node:worker_threads';
 import { ECANCELED } from '../abi/errno.ts';
 import { atExit } from '../abi/exit.ts';
 import { Memory } from '../abi/memory.ts';
-import { ioUringRegister, read, type Watch, watch } from '../abi/syscall.ts';
+import { close, eventfd, ioUringRegister, read, type Watch, watch } from '../abi/syscall.ts';
 import {
   IORING_CQE_F_MORE,
   IORING_OP,
   IORING_POLL_ADD_MULTI,
+  IORING_REGISTER_EVENTFD,
   IOSQE_IO_LINK,
   type UringOpcode,
 } from '../abi/uring-constants.ts';
@@ -61,9 +62,15 @@ export class Ring implements Engine, AsyncDisposable {
   readonly #others: (Reaped | undefined)[] = [];
   /** @see attach */
   #again: ((round: number) => boolean) | undefined;
-  readonly #watch: Watch | undefined;
+  #watch: Watch | undefined;
   readonly #wake: WakeHandle | undefined;
+  /** Called at the end of each turn on the event loop. */
+  onTurn: (() => void) | undefined;
   readonly #count = new Memory(8); // what an eventfd is read into
+  /** What tells an event loop of completions where the kernel tells nobody who polls the ring; -1 before it is needed. */
+  #told = -1;
+  /** Whether the ring is on its thread's event loop: always, but for a ring that `wait`s. */
+  #attended = true;
   #flushing: NodeJS.Immediate | undefined;
   #closing: { resolve: () => void; promise: Promise<void> } | undefined;
   #closed = false;
@@ -75,8 +82,10 @@ export class Ring implements Engine, AsyncDisposable {
   constructor(options: RingOptions = {}, system?: RingSystem) {
     this.queues = new Queues(options, system);
     this.#wake = options.blocking;
-    if (this.#wake) this.#armWake();
-    else {
+    if (this.#wake) {
+      this.#attended = false;
+      this.#armWake();
+    } else {
       // Held, so that it is not collected; it counts for the process only while something is in flight.
       this.#watch = watch(this.fd, { readable: true }, () => this.#turn());
       this.#watch.unref();
@@ -86,6 +95,10 @@ export class Ring implements Engine, AsyncDisposable {
 
   get fd(): number {
     return this.queues.memory.fd;
+  }
+  /** What wakes a ring that waits. */
+  get wake(): WakeHandle | undefined {
+    return this.#wake;
   }
   get tier(): Tier {
     return this.queues.memory.tier;
@@ -181,7 +194,7 @@ export class Ring implements Engine, AsyncDisposable {
   }
 
   #schedule(): void {
-    if (this.#wake === undefined)
+    if (this.#attended)
       this.#flushing ??= setImmediate(() => {
         this.#flushing = undefined;
         if (!this.#closed) this.#turn();
@@ -197,6 +210,40 @@ export class Ring implements Engine, AsyncDisposable {
     this.#flush(Atomics.load(over, 0) === 0 && this.#backlog.length === 0 ? 1 : 0);
     this.#reap();
     return Atomics.load(over, 0) === 0;
+  }
+
+  /**
+   * Puts a ring that waits on its thread's event loop, or back: nobody may call `wait` meanwhile. With DEFER_TASKRUN the
+   * ring's own descriptor tells nothing to who polls it, so an eventfd does.
+   */
+  attend(on: boolean): void {
+    if (this.#attended === on || this.#closed) return;
+    this.#attended = on;
+    if (this.#told < 0) this.#tell();
+    this.queues.telling = on;
+    if (!on) this.#watch?.unref();
+    else if (this.#slots.inFlight > 0) this.#watch?.ref();
+    if (on) this.#schedule(); // what came before: nobody tells of that
+  }
+
+  #tell(): void {
+    this.#told = eventfd();
+    this.queues.telling = false;
+    new DataView(this.#count.buffer).setInt32(0, this.#told, true);
+    this.register(IORING_REGISTER_EVENTFD, this.#count.address, 1);
+    this.#watch = watch(this.#told, { readable: true }, () => {
+      read(this.#told, this.#count.address, 8);
+      if (this.#attended && !this.#closed) this.#turn();
+    });
+    this.#watch.unref();
+  }
+
+  /** Ends the watch on this thread's event loop, which then hears of nothing any more: the thread is about to end. */
+  unwatch(): void {
+    this.#watch?.close();
+    this.#watch = undefined;
+    if (this.#told >= 0) close(this.#told);
+    this.#told = -1;
   }
 
   close(): Promise<void> {
@@ -236,7 +283,7 @@ export class Ring implements Engine, AsyncDisposable {
     if (this.#closed || isMainThread) return;
     this.#cancelAll();
     while (this.#slots.inFlight > 0) this.#drain();
-    this.#watch?.close();
+    this.unwatch();
   }
 
   /** A slot for an operation. */
@@ -258,12 +305,12 @@ export class Ring implements Engine, AsyncDisposable {
   }
 
   /** Tells the kernel of what is in the queue, puts in what waited for a place, and waits for `complete` completions. */
-  #flush(complete = 0): void {
+  #flush(complete = 0, ask = false): void {
     const { queues } = this;
     for (;;) {
       while (this.#backlog.length > 0 && this.#fits(this.#backlog[0]!))
         for (const { opcode, sqe, low, high } of this.#backlog.shift()!) queues.put(opcode, sqe, low, high);
-      if (queues.ready === 0 && complete === 0) return;
+      if (queues.ready === 0 && complete === 0 && !ask) return;
       if (!queues.submit(complete)) return this.#schedule();
       if (this.#backlog.length === 0 || queues.space === 0) break;
     }
@@ -276,7 +323,7 @@ export class Ring implements Engine, AsyncDisposable {
     try {
       let round = 0;
       do {
-        this.#flush();
+        this.#flush(0, this.#wake !== undefined && round === 0); // with DEFER_TASKRUN completions come to who asks
         this.#reap();
       } while (this.#again?.(round++));
       this.#flush(); // what the completions' owners have submitted
@@ -285,6 +332,7 @@ export class Ring implements Engine, AsyncDisposable {
     } finally {
       this.#turning = false;
     }
+    this.onTurn?.();
     this.#endIfDone();
   }
 
@@ -319,7 +367,7 @@ export class Ring implements Engine, AsyncDisposable {
     this.#closed = true;
     if (this.#flushing) clearImmediate(this.#flushing);
     this.#forget();
-    this.#watch?.close();
+    this.unwatch();
     this.queues.memory.free();
     this.#count.free();
     this.#closing.resolve();

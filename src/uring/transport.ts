@@ -35,7 +35,7 @@ import { type Operation, operations } from '../protocol/operations.ts';
 import type { Session } from '../protocol/session.ts';
 import type { Slot } from '../protocol/slot.ts';
 import type { Transport } from '../protocol/transport.ts';
-import { lowWord, SUBSYSTEM, slotOf } from './queues.ts';
+import { lowWord, type Queues, SUBSYSTEM, slotOf } from './queues.ts';
 import type { Ring } from './ring.ts';
 import { type Entry, EntryBuffers, EntryMemory, OP_IN, slotIn, WORD } from './transport-entry.ts';
 import { Lookout } from './transport-lookout.ts';
@@ -57,6 +57,17 @@ const SETLKW = operations.SETLKW.code;
 const NOTIFY_REPLY = operations.NOTIFY_REPLY.code;
 const LOCK_TYPE = fuse_lk_in.offset.lk + 16;
 
+/** What is beside the ring and brings what does not come in it: the device, or in one of several threads what stands for that. */
+export type Beside = Pick<
+  DeviceTransport,
+  'start' | 'beside' | 'look' | 'answer' | 'release' | 'park' | 'resume' | 'resize' | 'duplicate' | 'close'
+>;
+/** The part of a ring that one of several threads has: its queues, and what is there in place of the device. */
+export interface Share {
+  readonly queues: readonly number[];
+  readonly beside: Beside;
+}
+
 /** What is known of the entries of a queue. */
 interface Queue {
   readonly index: number;
@@ -72,7 +83,8 @@ export class UringTransport implements Transport {
   /** Of what `begin` has set up. */
   plan: Plan | undefined;
   readonly #session: Session;
-  readonly #device: DeviceTransport;
+  readonly #device: Beside;
+  readonly #share: Share | undefined;
   readonly #deviceFd: number;
   readonly #options: PlanOptions;
   readonly #system: TransportSystem;
@@ -108,13 +120,14 @@ export class UringTransport implements Transport {
   #free: (() => void) | undefined;
   #resolveGone!: () => void;
 
-  /** Takes the descriptor over: it is closed when the connection ends. */
-  constructor(fd: number, session: Session, options: PlanOptions = {}, system: TransportSystem = linux) {
+  /** Takes the descriptor over: it is closed when the connection ends. With a `share` it is another's, and not closed. */
+  constructor(fd: number, session: Session, options: PlanOptions = {}, system: TransportSystem = linux, share?: Share) {
     this.#deviceFd = fd;
     this.#session = session;
     this.#options = options;
     this.#system = system;
-    this.#device = new DeviceTransport(fd, session);
+    this.#share = share;
+    this.#device = share?.beside ?? new DeviceTransport(fd, session);
     session.attach(this);
     this.gone = new Promise((resolve) => {
       this.#resolveGone = resolve;
@@ -135,21 +148,22 @@ export class UringTransport implements Transport {
       this.#memory = new EntryMemory(of, this.#system.reserve);
       this.#queues = Array.from({ length: of.queues }, (_, index) => ({ index, entries: 0, fresh: 0, waiting: 0 }));
       // One for each queue first: the kernel begins when none is without.
-      this.#add(of.queues * of.depth, (i) => i % of.queues);
+      const mine = this.#share?.queues ?? this.#queues.map(({ index }) => index);
+      this.#add(mine.length * of.depth, (i) => mine[i % mine.length]!);
       // An entry has one completion to come at most, so that none is ever without a place.
-      const completions = Math.min(65_536, Math.max(2 * PLACES, of.queues * of.most));
+      const completions = Math.min(65_536, Math.max(2 * PLACES, mine.length * of.most));
       this.#ring = this.#system.ring({ entries: PLACES, completions, sqe128: true });
       this.#fd = duplicate(this.#deviceFd);
       this.#prepare(this.#ring);
       return { begun: true, what: describe(of) };
     } catch (error) {
-      this.#abandon();
+      this.drop();
       return { begun: false, what: (error as Error).message };
     }
   }
 
   /** Gives back what was set up in vain. */
-  #abandon(): void {
+  drop(): void {
     this.plan = undefined;
     this.#entries = [];
     this.#memory?.drop();
@@ -164,14 +178,16 @@ export class UringTransport implements Transport {
 
   /** Writes into all places what all commands have in common: afterwards only the words that differ. */
   #prepare(ring: Ring): void {
-    const { sqes, stride, entries } = ring.queues;
-    sqes.fill(0);
-    for (let i = 0; i < entries; i++) {
-      sqes[i * stride] = IORING_OP.URING_CMD;
-      sqes[i * stride + 1] = this.#fd;
-    }
+    const { queues } = ring;
+    for (let i = 0; i < queues.entries; i++) this.#blank(queues, i * queues.stride);
     ring.attach(SUBSYSTEM.fuse, this.#reaped, this.#again);
     this.#free = ring.occupy();
+  }
+
+  #blank({ sqes, stride }: Queues, at: number): void {
+    sqes.fill(0, at, at + stride);
+    sqes[at] = IORING_OP.URING_CMD;
+    sqes[at + 1] = this.#fd;
   }
 
   /** Makes entries; they are registered with `#register`. */
@@ -193,7 +209,7 @@ export class UringTransport implements Transport {
   }
 
   /** INIT's reply is out: only now are entries taken. What is wrong with them is known at once. */
-  #begun(): void {
+  begun(): void {
     this.#registered = true;
     this.#device.beside();
     this.#register(this.#entries);
@@ -202,6 +218,7 @@ export class UringTransport implements Transport {
 
   /** Further entries for a queue, as many as it may have. */
   #grow(queue: Queue, wanted: number): void {
+    if (this.#share?.queues.includes(queue.index) === false) return; // another thread's
     const count = Math.min(wanted, this.plan!.most - queue.entries);
     if (count <= 0 || this.#limited || this.#closed) return;
     try {
@@ -232,6 +249,7 @@ export class UringTransport implements Transport {
     const { queues } = this.#ring!;
     const { sqes } = queues;
     const at = queues.place();
+    if (sqes[at] !== IORING_OP.URING_CMD) this.#blank(queues, at); // another operation has been in this place
     sqes[at + 2] = entry.command; // cmd_op
     sqes[at + 8] = lowWord(SUBSYSTEM.fuse, entry.index); // user_data; its upper word stays 0
     if (entry.command === FUSE_IO_URING_CMD_REGISTER) {
@@ -354,7 +372,8 @@ export class UringTransport implements Transport {
     while (this.#backlog.length > 0 && queues.space > 0) this.#place(this.#backlog.shift()!);
     const served = this.#served;
     this.#served = 0;
-    return this.#lookout.again(round, served, queues, this.#session.waiting);
+    // One of several threads sleeps in the kernel at once: there, on its own CPU, it is in nobody's way.
+    return this.#share === undefined && this.#lookout.again(round, served, queues, this.#session.waiting);
   };
 
   // What the session calls.
@@ -362,7 +381,7 @@ export class UringTransport implements Transport {
   answer(slot: Slot, answer: number): void {
     if (slot.opAt !== OP_IN) {
       this.#device.answer(slot, answer);
-      if (!this.#registered && this.plan !== undefined && answer >= 0 && !this.#closed) this.#begun();
+      if (!this.#registered && this.plan !== undefined && answer >= 0 && !this.#closed) this.begun();
       return;
     }
     if (this.#closed) return this.#session.refused(slot, answer);
@@ -450,6 +469,14 @@ export class UringTransport implements Transport {
   }
 
   // The end.
+
+  /** Lets everything stand as it is: the thread is about to end, and the kernel takes back what is its. */
+  leave(): void {
+    this.#closed = true;
+    this.#free?.();
+    this.#free = undefined;
+    this.#ring?.unwatch();
+  }
 
   close(): void {
     if (this.#closed) return;

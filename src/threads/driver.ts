@@ -1,0 +1,119 @@
+/**
+ * What a thread with a ring does: with nothing of its own to wait for it sleeps in the kernel, in the same system call that
+ * takes the replies of what came before; with a handler pending it waits on its event loop, where that handler's timers,
+ * files and sockets are.
+ *
+ * A handler that is done as soon as the microtasks have run is no reason to go there: so this is a function that awaits,
+ * and lets them run where it stands. And a filesystem may have something on the loop that no handler waits for, a timer or
+ * a socket. To ask Node for that costs as much as a request, so it is asked when a while has gone by.
+ */
+import { Memory } from '../abi/memory.ts';
+import type { Session } from '../protocol/session.ts';
+import type { Ring } from '../uring/ring.ts';
+import { MAIL } from './messages.ts';
+
+/** Turns of the microtask queue that a handler gets before the thread goes to its event loop: an `async` one needs three. */
+const TICKS = 16;
+/** After how long, in ms, it is asked what else there is; only while requests come. */
+const WHILE = 10;
+
+/** What an event loop lives for and is ours: the port to the mounting thread, what is to be done in the next turn. */
+const OURS = new Set(['MessagePort', 'Immediate']);
+
+/** Whether something of the filesystem's is on the event loop. */
+const busy = (): boolean => process.getActiveResourcesInfo().some((each) => !OURS.has(each));
+
+export class Driver {
+  readonly #ring: Ring;
+  readonly #session: Session;
+  readonly #words: Int32Array;
+  /** Takes what has been posted. */
+  readonly #take: () => void;
+  readonly #pause = new Memory(16);
+  #seen = 0;
+  /** Whether somebody is going to ask what else there is. */
+  #asking = false;
+  /** How many requests had been served when that was so last. */
+  #served = 0;
+  #due = false;
+  #back: (() => void) | undefined;
+  #backing: NodeJS.Immediate | undefined;
+  /** The session is over: the thread stays on its event loop. */
+  #over = false;
+
+  constructor(ring: Ring, session: Session, words: Int32Array, take: () => void) {
+    this.#ring = ring;
+    this.#session = session;
+    this.#words = words;
+    this.#take = take;
+    new DataView(this.#pause.buffer).setBigInt64(8, BigInt(WHILE) * 1_000_000n, true);
+  }
+
+  /** Serves until the session is over; false where the process exits. */
+  async run(): Promise<boolean> {
+    const { over } = this.#ring.wake!;
+    const session = this.#session;
+    this.#due = true;
+    for (;;) {
+      if (this.#due && this.#otherwise()) await this.#loop();
+      if (this.#over) return true;
+      if (!this.#asking && session.counts[0] !== this.#served) this.#ask();
+      if (!this.#ring.wait()) return false;
+      if (Atomics.load(this.#words, MAIL) !== this.#seen) this.#mail();
+      for (let ticks = 0; session.waiting && ticks < TICKS; ticks++) await undefined;
+      if (session.waiting && !this.#over) await this.#loop();
+      if (Atomics.load(over, 0) !== 0) return false;
+    }
+  }
+
+  /** The session is over: what is left comes on the event loop. */
+  end(): void {
+    this.#over = true;
+    this.#ring.attend(true);
+    this.#back?.();
+  }
+
+  #mail(): void {
+    this.#seen = Atomics.load(this.#words, MAIL);
+    this.#take();
+  }
+
+  /** Once a while has gone by, and once only: who sleeps is not to be woken again and again for nothing. */
+  #ask(): void {
+    this.#asking = true;
+    this.#served = this.#session.counts[0]!;
+    this.#ring.submit('TIMEOUT', { addr: this.#pause.address, len: 1 }, () => {
+      this.#asking = false;
+      this.#due = true;
+    });
+  }
+
+  #otherwise(): boolean {
+    this.#due = false;
+    return busy();
+  }
+
+  /** On the event loop, until nothing there is waited for. */
+  #loop(): Promise<void> {
+    this.#ring.attend(true);
+    this.#ring.onTurn = this.#turned;
+    return new Promise((resolve) => {
+      this.#back = () => {
+        this.#ring.onTurn = undefined;
+        this.#back = undefined;
+        if (!this.#over) this.#ring.attend(false);
+        resolve();
+      };
+      this.#turned();
+    });
+  }
+
+  readonly #turned = (): void => {
+    if (this.#session.waiting || this.#backing !== undefined) return;
+    // Not at once: the loop is to have a whole turn.
+    this.#backing = setImmediate(() => {
+      this.#backing = undefined;
+      if (!this.#session.waiting && !busy()) this.#back?.();
+    });
+  };
+}
