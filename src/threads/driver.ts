@@ -4,8 +4,9 @@
  * files and sockets are.
  *
  * A handler that is done as soon as the microtasks have run is no reason to go there: so this is a function that awaits,
- * and lets them run where it stands. And a filesystem may have something on the loop that no handler waits for, a timer or
- * a socket. To ask Node for that costs as much as a request, so it is asked when a while has gone by.
+ * and lets them run where it stands. And a filesystem may have something on the loop that no handler waits for, a timer, a
+ * socket, a promise that nobody has caught. To look there costs as much as some requests, so it is done when a while has
+ * gone by since the last look and there have been requests; where something is found the thread stays on the loop.
  */
 import { Memory } from '../abi/memory.ts';
 import type { Session } from '../protocol/session.ts';
@@ -14,7 +15,7 @@ import { MAIL } from './messages.ts';
 
 /** Turns of the microtask queue that a handler gets before the thread goes to its event loop: an `async` one needs three. */
 const TICKS = 16;
-/** After how long, in ms, it is asked what else there is; only while requests come. */
+/** After how long, in ms, the event loop gets a turn; only while requests come. */
 const WHILE = 10;
 
 /** What an event loop lives for and is ours: the port to the mounting thread, what is to be done in the next turn. */
@@ -31,7 +32,7 @@ export class Driver {
   readonly #take: () => void;
   readonly #pause = new Memory(16);
   #seen = 0;
-  /** Whether somebody is going to ask what else there is. */
+  /** Whether such a turn is to come. */
   #asking = false;
   /** How many requests had been served when that was so last. */
   #served = 0;
@@ -55,11 +56,11 @@ export class Driver {
     const session = this.#session;
     this.#due = true;
     for (;;) {
-      if (this.#due && this.#otherwise()) await this.#loop();
+      if (this.#due) await this.#loop();
       if (this.#over) return true;
       if (!this.#asking && session.counts[0] !== this.#served) this.#ask();
       if (!this.#ring.wait()) return false;
-      if (Atomics.load(this.#words, MAIL) !== this.#seen) this.#mail();
+      if (Atomics.load(this.#words, MAIL) !== this.#seen) await this.#mail();
       for (let ticks = 0; session.waiting && ticks < TICKS; ticks++) await undefined;
       if (session.waiting && !this.#over) await this.#loop();
       if (Atomics.load(over, 0) !== 0) return false;
@@ -73,9 +74,11 @@ export class Driver {
     this.#back?.();
   }
 
-  #mail(): void {
+  /** Takes what was posted; who waited for that gets to run. */
+  async #mail(): Promise<void> {
     this.#seen = Atomics.load(this.#words, MAIL);
     this.#take();
+    for (let ticks = 0; ticks < TICKS; ticks++) await undefined;
   }
 
   /** Once a while has gone by, and once only: who sleeps is not to be woken again and again for nothing. */
@@ -88,13 +91,9 @@ export class Driver {
     });
   }
 
-  #otherwise(): boolean {
-    this.#due = false;
-    return busy();
-  }
-
   /** On the event loop, until nothing there is waited for. */
   #loop(): Promise<void> {
+    this.#due = false;
     this.#ring.attend(true);
     this.#ring.onTurn = this.#turned;
     return new Promise((resolve) => {

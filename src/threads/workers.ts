@@ -52,7 +52,7 @@ class Thread {
   ) {
     this.index = start.index;
     const workerData: Start = { ...start, wake: this.waker.handle, words: this.words };
-    this.worker = startWorker(import.meta.url, './worker', { workerData, name: `rawfuse ${start.index}` });
+    this.worker = startWorker(import.meta.url, './serve-thread', { workerData, name: `rawfuse ${start.index}` });
     let failed: unknown;
     this.worker.on('message', (message: FromWorker) => {
       const waiting = this.waiting.get(message.kind);

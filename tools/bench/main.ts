@@ -7,8 +7,9 @@ import type { Bench, Row } from './measure.ts';
 import { memory } from './memory.ts';
 import { protocol } from './protocol.ts';
 import { build } from './servers.ts';
+import { threads } from './threads.ts';
 
-const benches: Readonly<Record<string, Bench>> = { protocol, memory };
+const benches: Readonly<Record<string, Bench>> = { protocol, memory, threads };
 
 const usage = `usage: npm run bench [-- NAME...] [--quick] [--json]
 

@@ -7,15 +7,20 @@ import { spawn } from 'node:child_process';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { MemoryFs } from '../../src/fs/index.ts';
-import { mount } from '../../src/index.ts';
+import { type Filesystem, type Mount, mount } from '../../src/index.ts';
+import { DeviceTransport } from '../../src/protocol/device.ts';
 import { type Absent, canned, cannedAsync } from './canned.ts';
 import { fill } from './memory-fill.ts';
 import { rawLoop } from './raw-loop.ts';
+import shared, { share } from './threads-fs.ts';
 
-/** The canned filesystem, the raw loop; MemoryFs by default, where it lists names alone, and where the kernel may keep nothing. */
-export type Which = 'ours' | 'loop' | 'memory' | 'listing' | 'uncached';
-/** What the bench may ask; each answer is a number. `fill` takes one: how many files to make. */
-export type Question = 'cpu' | 'gap' | 'worst gap' | 'rss' | 'fill';
+/**
+ * The canned filesystem, the raw loop; MemoryFs by default, where it lists names alone, and where the kernel may keep nothing;
+ * shared memory served by several threads, by one over the device, and by that without a spin.
+ */
+export type Which = 'ours' | 'loop' | 'memory' | 'listing' | 'uncached' | 'threads' | 'single' | 'no spin';
+/** What the bench may ask; each answer is a number. `fill` takes one, how many files to make; `served` a thread. */
+export type Question = 'cpu' | 'gap' | 'worst gap' | 'rss' | 'fill' | 'served';
 export interface Asked {
   readonly id: number;
   readonly question: Question;
@@ -68,12 +73,14 @@ function memoryFs(): MemoryFs {
   if (which === 'listing') Object.defineProperty(filesystem, 'readdirplus', { value: undefined });
   return filesystem;
 }
-const memory = which === 'ours' || which === 'loop' ? undefined : memoryFs();
+const memory = ['memory', 'listing', 'uncached'].includes(which) ? memoryFs() : undefined;
+let mounted: Mount | undefined;
 
 const answers: Record<Question, (count: number) => number | Promise<number>> = {
   cpu,
   rss,
   fill: (count) => fill(memory!, count),
+  served: (thread) => mounted?.served[thread] ?? 0,
   gap: watchTimer,
   'worst gap': () => {
     clearInterval(timer);
@@ -85,16 +92,34 @@ process.on('message', async ({ id, question, count }: Asked) => {
   process.send!({ id, value: await answers[question](count) } satisfies Answered);
 });
 
+function choose(): Filesystem | URL {
+  if (memory !== undefined) return memory;
+  // What this was compiled to.
+  if (which === 'threads') return new URL(import.meta.url.replace(/server(\.\w+)$/u, 'threads-fs$1'));
+  if (which === 'single' || which === 'no spin') return shared({ shared: share() });
+  return handlers === 'async' ? cannedAsync(absent) : canned(absent);
+}
+
+if (which === 'no spin') {
+  const { start } = DeviceTransport.prototype;
+  DeviceTransport.prototype.start = function () {
+    this.beside();
+    start.call(this);
+  };
+}
+
 let unmount: () => void;
 if (which === 'loop') {
   rawLoop(directory, absent, () => process.exit());
   unmount = () => spawn('umount', ['-l', directory], { stdio: 'ignore' });
 } else {
-  const filesystem = memory ?? (handlers === 'async' ? cannedAsync(absent) : canned(absent));
+  const filesystem = choose();
   const timeouts = which === 'uncached' ? { entryTimeout: 0, attrTimeout: 0 } : {};
-  const mounted = await mount(filesystem, directory, { allowOther: true, ...timeouts });
-  mounted.closed.then(() => process.exit());
-  unmount = () => void mounted.unmount({ lazy: true });
+  const threads = which === 'threads' ? ({ threads: 'cpus', transport: 'uring' } as const) : {};
+  const mine = await mount(filesystem, directory, { allowOther: true, ...timeouts, ...threads });
+  mounted = mine;
+  mine.closed.then(() => process.exit());
+  unmount = () => void mine.unmount({ lazy: true });
 }
 process.on('disconnect', unmount);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, unmount);

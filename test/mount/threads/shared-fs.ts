@@ -3,7 +3,17 @@
  * of its lookups and of its forgets, and its data, all in one SharedArrayBuffer, which the test that mounts it made and
  * can look into. Some names are for what a test wants to happen: see `lookup`.
  */
-import { EFBIG, EINTR, ENOENT, ESTALE, type Filesystem, type Request, S_IFDIR, S_IFREG } from '../../../src/index.ts';
+import {
+  type Connection,
+  EFBIG,
+  EINTR,
+  ENOENT,
+  ESTALE,
+  type Filesystem,
+  type Request,
+  S_IFDIR,
+  S_IFREG,
+} from '../../../src/index.ts';
 import type { WorkerContext } from '../../../src/threads/messages.ts';
 
 export const FILES = 64;
@@ -57,15 +67,40 @@ export default function make({
       });
       throw ENOENT;
     },
+    /** A promise that nobody catches. */
+    reject: () => {
+      void Promise.reject(new Error(`thread ${index} was told to reject`));
+      throw ENOENT;
+    },
     exit: () => process.exit(3),
     bug: () => {
       throw new TypeError('a bug');
     },
     hang: () => new Promise(() => {}),
+    /** Has the kernel drop what it knows of f0, and says in f1's size what came of it: 1 for well, 2 for an error. */
+    notify: () => {
+      const said = (what: number) => () => Atomics.store(files.words, 4, what);
+      connection!.notify.inval_inode(2).then(said(1), said(2));
+      throw ENOENT;
+    },
+    /** Stores in the page cache of f2 and retrieves it, and says how many bytes in f1's size. */
+    retrieve: () => {
+      const { notify } = connection!;
+      notify
+        .store(4, 0, Buffer.from('stored'))
+        .then(() => notify.retrieve(4, 0, 100))
+        .then(({ data }) => Atomics.store(files.words, 4, data.toString() === 'stored' ? 6 : 1000 + data.length))
+        .catch((error) => Atomics.store(files.words, 4, 2000 + error.errno));
+      throw ENOENT;
+    },
     interrupted: ({ signal }) =>
       new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason ?? EINTR))),
   };
+  let connection: Connection | undefined;
   const served: Filesystem = {
+    init(made) {
+      connection = made;
+    },
     statfs: () => ({ blocks: index, bsize: 4096, namelen: 255 }),
     getattr: ({ nodeid }) => ({ attr_valid: 0, attr: attr(nodeid) }),
     lookup(request, { name }) {

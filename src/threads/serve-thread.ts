@@ -6,6 +6,7 @@
  * What is to be seen or asked in one place goes to the mounting thread: errors, warnings, the trace, notifications.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { EIO } from '../abi/errno.ts';
 import { atExit } from '../abi/exit.ts';
 import { unmapAll } from '../abi/memory.ts';
 import { pinTo } from '../abi/syscall.ts';
@@ -14,6 +15,7 @@ import { DeviceTransport } from '../protocol/device.ts';
 import type { Filesystem } from '../protocol/filesystem.ts';
 import { firstRetrieveOf, type NotificationName } from '../protocol/notify.ts';
 import { Session } from '../protocol/session.ts';
+import type { Observer } from '../protocol/trace.ts';
 import type { End } from '../protocol/transport.ts';
 import { Ring } from '../uring/ring.ts';
 import { UringTransport } from '../uring/transport.ts';
@@ -65,10 +67,34 @@ class WorkerSession extends Session {
   }
 }
 
+/** Made with the filesystem: before, there is nothing to end. */
 let session: WorkerSession;
 let ring: Ring | undefined;
 let transport: UringTransport | DeviceTransport | undefined;
 let driver: Driver | undefined;
+
+/** That the connection is over is told once, by the mounting thread. */
+const traced: Observer = (event) => (event.kind === 'end' ? undefined : tell({ kind: 'trace', event }));
+
+/** Something went wrong outside of a handler: the end of the mount, in order. */
+function fail(error: unknown): void {
+  const what = error instanceof Error ? error.message : String(error);
+  const failure = new Error(`thread ${index} of the mount failed: ${what}`, { cause: error });
+  if (session === undefined) tell({ kind: 'not made', error });
+  if (transport === undefined) return exit(1);
+  session.end({ reason: 'failed', error: failure });
+}
+process.on('uncaughtException', fail);
+
+/**
+ * A thread that is stopped in the midst of a watch's callback takes the process with it (koffi). So what a filesystem means
+ * by process.exit is done when the callback is left, which the EIO sees to.
+ */
+const exit = process.exit.bind(process);
+process.exit = (code) => {
+  fail(new Error(`it ended with status ${code ?? 0}`));
+  throw EIO;
+};
 
 /** Closes what must not be torn from this thread, and says that it is. */
 function leave(): void {
@@ -93,7 +119,7 @@ async function make(): Promise<void> {
     relay,
     onError: (error, operation) => tell({ kind: 'error', error, operation }),
     onWarning: (message) => tell({ kind: 'warning', message }),
-    trace: start.traced ? (event) => tell({ kind: 'trace', event }) : undefined,
+    trace: start.traced ? traced : undefined,
   });
   session.counts = start.counts;
   session.elsewhere = {
@@ -103,7 +129,7 @@ async function make(): Promise<void> {
   session.closed.then(async () => {
     tell({ kind: 'destroyed' });
     await session.gone;
-    process.exit(0);
+    exit(0);
   });
   const handlers: string[] = [];
   for (let each: object = filesystem; each !== Object.prototype; each = Object.getPrototypeOf(each))
@@ -148,7 +174,7 @@ async function go(): Promise<void> {
   driver = new Driver(ring, session, words, () => {
     for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) take(got.message);
   });
-  if (!(await driver.run())) process.exit(0);
+  if (!(await driver.run())) exit(0);
 }
 
 const handlers: { readonly [K in ToWorker['kind']]: (message: Kind<ToWorker, K>) => unknown } = {
@@ -168,8 +194,8 @@ const handlers: { readonly [K in ToWorker['kind']]: (message: Kind<ToWorker, K>)
   callers() {
     session.onCaller = (pid) => tell({ kind: 'caller', pid });
   },
-  end: () => (transport === undefined ? process.exit(0) : session.end({ reason: 'unmounted' })),
-  leave: () => process.exit(0),
+  end: () => (transport === undefined ? exit(0) : session.end({ reason: 'unmounted' })),
+  leave: () => exit(0),
 };
 const known = ({ operation, unique, nodeid, pid, since }: Session['inflight'][number]) => ({
   ...{ operation, unique, nodeid, pid, since },
@@ -179,5 +205,5 @@ const take = (message: ToWorker): void => void handlers[message.kind](message as
 port.on('message', take);
 make().catch((error) => {
   tell({ kind: 'not made', error });
-  process.exit(0);
+  exit(0);
 });
