@@ -11,7 +11,6 @@
 import { Memory } from '../abi/memory.ts';
 import type { Session } from '../protocol/session.ts';
 import type { Ring } from '../uring/ring.ts';
-import { MAIL } from './messages.ts';
 
 /** Turns of the microtask queue that a handler gets before the thread goes to its event loop: an `async` one needs three. */
 const TICKS = 16;
@@ -27,11 +26,9 @@ const busy = (): boolean => process.getActiveResourcesInfo().some((each) => !OUR
 export class Driver {
   readonly #ring: Ring;
   readonly #session: Session;
-  readonly #words: Int32Array;
   /** Takes what has been posted. */
   readonly #take: () => void;
   readonly #pause = new Memory(16);
-  #seen = 0;
   /** Whether such a turn is to come. */
   #asking = false;
   /** How many requests had been served when that was so last. */
@@ -42,28 +39,26 @@ export class Driver {
   /** The session is over: the thread stays on its event loop. */
   #over = false;
 
-  constructor(ring: Ring, session: Session, words: Int32Array, take: () => void) {
+  constructor(ring: Ring, session: Session, take: () => void) {
     this.#ring = ring;
     this.#session = session;
-    this.#words = words;
     this.#take = take;
     new DataView(this.#pause.buffer).setBigInt64(8, BigInt(WHILE) * 1_000_000n, true);
   }
 
   /** Serves until the session is over; false where the process exits. */
   async run(): Promise<boolean> {
-    const { over } = this.#ring.wake!;
     const session = this.#session;
+    const ring = this.#ring;
     this.#due = true;
     for (;;) {
       if (this.#due) await this.#loop();
       if (this.#over) return true;
       if (!this.#asking && session.counts[0] !== this.#served) this.#ask();
-      if (!this.#ring.wait()) return false;
-      if (Atomics.load(this.#words, MAIL) !== this.#seen) await this.#mail();
+      if (!ring.wait()) return false;
+      if (ring.woken) await this.#mail();
       for (let ticks = 0; session.waiting && ticks < TICKS; ticks++) await undefined;
       if (session.waiting && !this.#over) await this.#loop();
-      if (Atomics.load(over, 0) !== 0) return false;
     }
   }
 
@@ -76,7 +71,7 @@ export class Driver {
 
   /** Takes what was posted; who waited for that gets to run. */
   async #mail(): Promise<void> {
-    this.#seen = Atomics.load(this.#words, MAIL);
+    this.#ring.woken = false;
     this.#take();
     for (let ticks = 0; ticks < TICKS; ticks++) await undefined;
   }

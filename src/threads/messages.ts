@@ -23,10 +23,8 @@ export interface WorkerContext<Shared = unknown, Options = unknown> {
   readonly options: Options;
 }
 
-/** Words of a thread's shared state. */
+/** The word of a thread's shared state. */
 export const STATE = 0;
-/** How many messages have been posted to it: it looks for them where that has changed. */
-export const MAIL = 1;
 /** Values of STATE: whether the thread may have something open that must not be torn from it. */
 export const RUNNING = 0;
 export const LEFT = 1;

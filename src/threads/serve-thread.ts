@@ -149,7 +149,7 @@ function prepare({ fd, agreement, queues, cpus }: Kind<ToWorker, 'prepare'>): vo
   const system = { ...linux, ring: waitingRing };
   const share = { queues, beside: new Post(fd, () => tell({ kind: 'look' })) };
   if (cpus.length > 0) pinTo(cpus); // where a cpuset forbids it the thread goes where it may
-  const uring = new UringTransport(fd, session, start.mount, system, share);
+  const uring = new UringTransport(fd, session, { ...start.mount, threaded: true }, system, share);
   transport = uring;
   tell({ kind: 'prepared', ...uring.begin(agreement) });
 }
@@ -171,7 +171,7 @@ function adopt({ agreement, transport: kind, reason, fd }: Kind<ToWorker, 'adopt
 async function go(): Promise<void> {
   if (ring === undefined) return transport!.start();
   (transport as UringTransport).begun();
-  driver = new Driver(ring, session, words, () => {
+  driver = new Driver(ring, session, () => {
     for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) take(got.message);
   });
   if (!(await driver.run())) exit(0);

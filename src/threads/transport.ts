@@ -57,7 +57,7 @@ export class ThreadsTransport implements Transport {
 
   async begin(agreement: Agreement): Promise<Begun> {
     if (!agreement.agreed.has('OVER_IO_URING')) return { begun: false, what: whyNotOffered() };
-    const of = plan(linux.cpus(), payloadSize(agreement.reply), this.#options);
+    const of = plan(linux.cpus(), payloadSize(agreement.reply), { ...this.#options, threaded: true });
     const parts = shareOut(of.queues, usableCpus(), this.#workers.count);
     const answers = await this.#workers.ask('prepared', (index) => {
       const { queues, cpus } = parts[index]!;

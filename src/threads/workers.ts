@@ -14,7 +14,7 @@ import type { MountOptions } from '../options.ts';
 import type { Filesystem, Promised } from '../protocol/filesystem.ts';
 import type { InFlight, SessionOptions } from '../protocol/session.ts';
 import { Wake, wake } from '../uring/wake.ts';
-import { type FromWorker, type Kind, MAIL, RUNNING, STATE, type Start, type ToWorker } from './messages.ts';
+import { type FromWorker, type Kind, RUNNING, STATE, type Start, type ToWorker } from './messages.ts';
 
 /** How long the process waits at exit for a thread that does not answer, in ms. */
 const PATIENCE = 1000;
@@ -35,7 +35,7 @@ export type Told = (message: FromWorker, index: number) => void;
 class Thread {
   readonly index: number;
   readonly waker = new Wake();
-  readonly words = new Int32Array(new SharedArrayBuffer(8));
+  readonly words = new Int32Array(new SharedArrayBuffer(4));
   readonly worker: Worker;
   ended = false;
   destroyed = false;
@@ -76,7 +76,6 @@ class Thread {
   post(message: ToWorker): void {
     if (this.ended) return;
     this.worker.postMessage(message);
-    Atomics.add(this.words, MAIL, 1);
     wake(this.waker.handle);
   }
 

@@ -129,6 +129,10 @@ export class Queues {
   readonly #polled: boolean;
   /** Our tail, ahead of the one that is published by `ready`. */
   #tail: number;
+  /** The kernel's head as it was seen last: it may have moved on. */
+  #seen: number;
+  /** Our head, ahead of the one that is published while completions are told. */
+  #head: number;
 
   /** UringError where there is no ring to be had. */
   constructor(options: RingOptions, system: RingSystem = linux) {
@@ -155,11 +159,20 @@ export class Queues {
     // The queue holds numbers of SQEs. Ours are used in their order, so each place holds its own.
     for (let i = 0; i < this.entries; i++) words[(sq_off.array >> 2) + i] = i;
     this.#tail = words[this.#sqTail]!;
+    this.#seen = words[this.#sqHead]!;
+    this.#head = words[this.#cqHead]!;
   }
 
   /** Places that are left in the submission queue. */
   get space(): number {
     return this.entries - ((this.#tail - Atomics.load(this.#words, this.#sqHead)) | 0);
+  }
+
+  /** Whether no place is left. Where there is one by what was seen last nothing is read that the kernel writes to. */
+  get full(): boolean {
+    if (((this.#tail - this.#seen) | 0) < this.entries) return false;
+    this.#seen = Atomics.load(this.#words, this.#sqHead);
+    return ((this.#tail - this.#seen) | 0) >= this.entries;
   }
 
   /** Places that an operation may need: a large one among small ones takes two, which must not be torn by the queue's end. */
@@ -237,8 +250,7 @@ export class Queues {
   /** Whether there are completions to take out, or the kernel has some that it would give if asked. */
   get pending(): boolean {
     return (
-      this.#words[this.#cqHead]! !== Atomics.load(this.#words, this.#cqTail) ||
-      (Atomics.load(this.#words, this.#sqFlags) & HELD) !== 0
+      this.#head !== Atomics.load(this.#words, this.#cqTail) || (Atomics.load(this.#words, this.#sqFlags) & HELD) !== 0
     );
   }
 
@@ -247,9 +259,10 @@ export class Queues {
     const words = this.#words;
     let count = 0;
     do {
-      for (;;) {
-        const head = words[this.#cqHead]!;
-        if (head === Atomics.load(words, this.#cqTail)) break;
+      const tail = Atomics.load(words, this.#cqTail);
+      // Who is told may submit, and reap.
+      while (((tail - this.#head) | 0) > 0) {
+        const head = this.#head;
         const at = this.#cqes + (head & this.#cqMask) * this.#cqeStride;
         const low = words[at]!;
         const high = words[at + 1]!;
@@ -257,13 +270,16 @@ export class Queues {
         const flags = words[at + 3]!;
         const large = this.#cqeStride > CQE_WORDS || (flags & IORING_CQE_F_32) !== 0;
         if (large) for (let i = 0; i < CQE_WORDS; i++) this.extra[i] = words[at + CQE_WORDS + i]!;
-        // Before it is told: who is told may submit, or reap.
-        Atomics.store(words, this.#cqHead, (head + (large && this.#mixed.cqe ? 2 : 1)) | 0);
+        this.#head = (head + (large && this.#mixed.cqe ? 2 : 1)) | 0;
         if (this.#mixed.cqe && (flags & IORING_CQE_F_SKIP) !== 0) continue; // fills the end, before a large one
         count++;
         reaped(low, high, res, flags);
       }
-    } while (Atomics.load(words, this.#sqFlags) & HELD && this.#enter(0, 0, IORING_ENTER_GETEVENTS) !== undefined);
+      Atomics.store(words, this.#cqHead, this.#head);
+    } while (
+      this.#head !== Atomics.load(words, this.#cqTail) ||
+      (Atomics.load(words, this.#sqFlags) & HELD && this.#enter(0, 0, IORING_ENTER_GETEVENTS) !== undefined)
+    );
     return count;
   }
 }

@@ -64,6 +64,8 @@ export class Ring implements Engine, AsyncDisposable {
   #again: ((round: number) => boolean) | undefined;
   #watch: Watch | undefined;
   readonly #wake: WakeHandle | undefined;
+  /** Whether somebody has woken a ring that waits. Whoever looks takes it back. */
+  woken = false;
   /** Called at the end of each turn on the event loop. */
   onTurn: (() => void) | undefined;
   readonly #count = new Memory(8); // what an eventfd is read into
@@ -350,6 +352,7 @@ export class Ring implements Engine, AsyncDisposable {
         owner?.(res, flags);
       } else if (subsystem === SUBSYSTEM.wake) {
         read(this.#wake!.fd, this.#count.address, 8);
+        this.woken = true;
         if (!(flags & IORING_CQE_F_MORE) && !this.#closed) this.#armWake();
       } else this.#others[subsystem]?.(low, high, res, flags);
     } catch (error) {

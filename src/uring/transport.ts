@@ -28,7 +28,7 @@ import { fuse_lk_in, fuse_notify_retrieve_in, fuse_out_header } from '../abi/fus
 import { FUSE_IO_URING_CMD_COMMIT_AND_FETCH, FUSE_IO_URING_CMD_REGISTER } from '../abi/fuse-constants.ts';
 import { F_UNLCK } from '../abi/posix.ts';
 import { close, duplicate } from '../abi/syscall.ts';
-import { IORING_OP } from '../abi/uring-constants.ts';
+import { IORING_OP, IORING_REGISTER_FILES, IOSQE_FIXED_FILE } from '../abi/uring-constants.ts';
 import { DeviceTransport } from '../protocol/device.ts';
 import { type Agreement, payloadSize } from '../protocol/init.ts';
 import { type Operation, operations } from '../protocol/operations.ts';
@@ -44,6 +44,11 @@ import { linux, type TransportSystem, whyNotOffered } from './transport-system.t
 
 /** Places for commands in the submission queue: more go in with another system call. */
 const PLACES = 256;
+/**
+ * A command, to a file that the ring holds: to take a descriptor's file anew each time is work, and threads that
+ * serve one connection would count the users of the same file, each on another CPU.
+ */
+const COMMAND = IORING_OP.URING_CMD | (IOSQE_FIXED_FILE << 8);
 /** Bytes of a reply from which on it is not kept until the turn's end: written now, it is still in the CPU's cache. */
 const LARGE = 64 << 10;
 /** Bytes of a request that waits outside of its entry. */
@@ -178,16 +183,21 @@ export class UringTransport implements Transport {
 
   /** Writes into all places what all commands have in common: afterwards only the words that differ. */
   #prepare(ring: Ring): void {
+    const files = this.#system.reserve(4);
+    new DataView(files.buffer).setInt32(0, this.#fd, true);
+    ring.register(IORING_REGISTER_FILES, files.address, 1);
+    files.free();
     const { queues } = ring;
     for (let i = 0; i < queues.entries; i++) this.#blank(queues, i * queues.stride);
     ring.attach(SUBSYSTEM.fuse, this.#reaped, this.#again);
     this.#free = ring.occupy();
   }
 
+  /** What all commands have in common. */
   #blank({ sqes, stride }: Queues, at: number): void {
     sqes.fill(0, at, at + stride);
-    sqes[at] = IORING_OP.URING_CMD;
-    sqes[at + 1] = this.#fd;
+    sqes[at] = COMMAND;
+    sqes[at + 1] = 0; // the ring's only file
   }
 
   /** Makes entries; they are registered with `#register`. */
@@ -239,8 +249,8 @@ export class UringTransport implements Transport {
     entry.state = 'kernel';
     this.#outstanding++;
     const ring = this.#ring!;
-    if (ring.queues.space === 0) ring.flush();
-    if (this.#backlog.length > 0 || ring.queues.space === 0) this.#backlog.push(entry);
+    if (ring.queues.full) ring.flush();
+    if (this.#backlog.length > 0 || ring.queues.full) this.#backlog.push(entry);
     else this.#place(entry);
     ring.later();
   }
@@ -249,7 +259,7 @@ export class UringTransport implements Transport {
     const { queues } = this.#ring!;
     const { sqes } = queues;
     const at = queues.place();
-    if (sqes[at] !== IORING_OP.URING_CMD) this.#blank(queues, at); // another operation has been in this place
+    if (sqes[at] !== COMMAND) this.#blank(queues, at); // another operation has been in this place
     sqes[at + 2] = entry.command; // cmd_op
     sqes[at + 8] = lowWord(SUBSYSTEM.fuse, entry.index); // user_data; its upper word stays 0
     if (entry.command === FUSE_IO_URING_CMD_REGISTER) {
