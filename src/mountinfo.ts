@@ -54,9 +54,11 @@ export function mountAt(path: string, entries = mountEntries()): MountEntry | un
   return there.findLast(({ id }) => !there.some(({ parent }) => parent === id));
 }
 
-/** Where fusectl, if it is mounted, has the connection of a FUSE mount: its name there is the kernel's dev_t. */
+/** Where fusectl is mounted, if it is. */
+export const CONNECTIONS = '/sys/fs/fuse/connections';
+/** Where fusectl has the connection of a FUSE mount: its name there is the kernel's dev_t. */
 export const connectionDirectory = ({ major, minor }: Pick<MountEntry, 'major' | 'minor'>): string =>
-  `/sys/fs/fuse/connections/${major * 0x10_0000 + minor}`;
+  `${CONNECTIONS}/${major * 0x10_0000 + minor}`;
 
 /**
  * What tells a connection from a later one with the same number; undefined where fusectl is not mounted.

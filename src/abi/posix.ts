@@ -108,6 +108,7 @@ export const F_UNLCK = 2;
 export const OFFSET_MAX = 0x7fff_ffff_ffff_ffffn;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
+export const F_DUPFD_CLOEXEC = 1030;
 
 // lseek(2): fuse_lseek_in.whence
 export const SEEK_SET = 0;
@@ -129,6 +130,42 @@ export const FALLOC_FL_ZERO_RANGE = 0x10;
 export const FALLOC_FL_INSERT_RANGE = 0x20;
 export const FALLOC_FL_UNSHARE_RANGE = 0x40;
 
+// posix_fadvise(2)
+export const POSIX_FADV_NORMAL = 0;
+export const POSIX_FADV_RANDOM = 1;
+export const POSIX_FADV_SEQUENTIAL = 2;
+export const POSIX_FADV_WILLNEED = 3;
+export const POSIX_FADV_DONTNEED = 4;
+export const POSIX_FADV_NOREUSE = 5;
+
+// sync_file_range(2)
+export const SYNC_FILE_RANGE_WAIT_BEFORE = 1;
+export const SYNC_FILE_RANGE_WRITE = 2;
+export const SYNC_FILE_RANGE_WAIT_AFTER = 4;
+
+// splice(2)
+export const SPLICE_F_MOVE = 1;
+export const SPLICE_F_NONBLOCK = 2;
+export const SPLICE_F_MORE = 4;
+
+// preadv2(2), pwritev2(2)
+export const RWF_HIPRI = 0x01;
+export const RWF_DSYNC = 0x02;
+export const RWF_SYNC = 0x04;
+export const RWF_NOWAIT = 0x08;
+export const RWF_APPEND = 0x10;
+export const RWF_NOAPPEND = 0x20;
+export const RWF_ATOMIC = 0x40;
+export const RWF_DONTCACHE = 0x80;
+
+// openat2(2)
+export const RESOLVE_NO_XDEV = 0x01;
+export const RESOLVE_NO_MAGICLINKS = 0x02;
+export const RESOLVE_NO_SYMLINKS = 0x04;
+export const RESOLVE_BENEATH = 0x08;
+export const RESOLVE_IN_ROOT = 0x10;
+export const RESOLVE_CACHED = 0x20;
+
 // setxattr(2): fuse_setxattr_in.flags; and the limits of <linux/limits.h>, in bytes
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;
@@ -141,6 +178,7 @@ export const NAME_MAX = 255;
 export const PATH_MAX = 4096;
 
 // statx(2): fuse_statx.mask, fuse_statx_in.sx_mask
+export const STATX_TYPE = 1;
 export const STATX_BASIC_STATS = 0x7ff;
 export const STATX_BTIME = 0x800;
 
@@ -152,6 +190,14 @@ export const POLLERR = 0x0008;
 export const POLLHUP = 0x0010;
 export const POLLRDNORM = 0x0040;
 export const POLLWRNORM = 0x0100;
+
+// recvmsg(2)
+export const MSG_DONTWAIT = 0x40;
+
+// epoll_ctl(2); its events are poll's
+export const EPOLL_CLOEXEC = O_CLOEXEC;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
 
 // mount(2), <linux/mount.h>
 export const MS_RDONLY = 1;

@@ -7,9 +7,14 @@
  * argument koffi takes (read: 219 ns with a number, 262 with a Uint8Array). Every call here returns at
  * once or blocks the calling thread; none goes through koffi's async, whose pool is libuv's own of four.
  */
-import koffi from 'koffi';
+import { createRequire } from 'node:module';
+import type Koffi from 'koffi';
+import { enterCritical } from './critical.ts';
 import { SystemError } from './errno.ts';
+import { F_DUPFD_CLOEXEC } from './posix.ts';
 
+const declared = enterCritical(); // before koffi, so that it can't be an import
+const koffi = createRequire(import.meta.url)('koffi') as typeof Koffi;
 const libc = koffi.load('libc.so.6');
 // int64 results and size_t counts convert 35 ns faster than int ones. But only what C declares long, ssize_t or
 // a pointer may be read as int64: of a function that returns int the upper half of the register is anything, and
@@ -41,6 +46,9 @@ const libcGetAffinity = libc.func('int sched_getaffinity(int thread, size_t size
 const libcUringSetup = libc.func('syscall', 'int64', ['int64', 'uint', 'uintptr_t']);
 const libcUringEnter = libc.func('syscall', 'int64', ['int64', 'uint', 'uint', 'uint', 'uint', 'uintptr_t', 'size_t']);
 const libcUringRegister = libc.func('syscall', 'int64', ['int64', 'uint', 'uint', 'uintptr_t', 'uint']);
+const libcSyscall = libc.func('syscall', 'int64', ['int64', 'int64', 'int64', 'int64', 'int64', 'int64', 'int64']);
+declared();
+
 const SYS_IO_URING_SETUP = 425;
 const SYS_IO_URING_ENTER = 426;
 const SYS_IO_URING_REGISTER = 427;
@@ -75,7 +83,6 @@ export const fcntl = (fd: number, command: number, argument: number): number =>
   checked(libcFcntl(fd, command, argument), 'fcntl');
 /** A second descriptor of the same open file. */
 export const duplicate = (fd: number): number => fcntl(fd, F_DUPFD_CLOEXEC, 0);
-const F_DUPFD_CLOEXEC = 1030;
 export const ioctl = (fd: number, request: number, argument: number): number =>
   checked(libcIoctl(fd, request, argument), 'ioctl');
 
@@ -94,7 +101,14 @@ export const madvise = (address: number, length: number, advice: number): void =
   void checked(libcMadvise(address, length, advice), 'madvise');
 
 /** The memory at an address as an ArrayBuffer, without a copy. Make one a region, once: a view costs 97 ns. */
-export const view = (address: number, length: number): ArrayBuffer => koffi.view(BigInt(address), length);
+export function view(address: number, length: number): ArrayBuffer {
+  const leave = enterCritical();
+  try {
+    return koffi.view(BigInt(address), length);
+  } finally {
+    leave();
+  }
+}
 
 /** io_uring_setup(2) with io_uring_params at an address: the ring's descriptor. */
 export const ioUringSetup = (entries: number, params: number): number =>
@@ -107,6 +121,68 @@ export function ioUringEnter(fd: number, submit: number, complete: number, flags
 /** io_uring_register(2). */
 export const ioUringRegister = (fd: number, opcode: number, argument: number, count: number): number =>
   checked(libcUringRegister(SYS_IO_URING_REGISTER, fd, opcode, argument, count) as number, 'io_uring_register');
+
+/**
+ * Numbers of system calls that are made without libc, whose wrappers stand in for what the kernel lacks.
+ * @see arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h
+ */
+// biome-ignore format: a table
+const NUMBERS = {
+  //                 x86-64, arm64
+  close:            [  3,  57],
+  read:             [  0,  63],
+  write:            [  1,  64],
+  pread64:          [ 17,  67],
+  pwrite64:         [ 18,  68],
+  preadv2:          [327, 286],
+  pwritev2:         [328, 287],
+  recvmsg:          [ 47, 212],
+  sendmsg:          [ 46, 211],
+  fsync:            [ 74,  82],
+  fdatasync:        [ 75,  83],
+  sync_file_range:  [277,  84],
+  fallocate:        [285,  47],
+  ftruncate:        [ 77,  46],
+  fadvise64:        [221, 223],
+  madvise:          [ 28, 233],
+  splice:           [275,  76],
+  tee:              [276,  77],
+  openat:           [257,  56],
+  openat2:          [437, 437],
+  statx:            [332, 291],
+  renameat2:        [316, 276],
+  linkat:           [265,  37],
+  symlinkat:        [266,  36],
+  unlinkat:         [263,  35],
+  mkdirat:          [258,  34],
+  getxattr:         [191,   8],
+  setxattr:         [188,   5],
+  fgetxattr:        [193,  10],
+  fsetxattr:        [190,   7],
+  fcntl:            [ 72,  25],
+  ioctl:            [ 16,  29],
+  pipe2:            [293,  59],
+  ppoll:            [271,  73],
+  epoll_create1:    [291,  20],
+  epoll_ctl:        [233,  21],
+  epoll_pwait:      [281,  22],
+} as const;
+type SystemCallName = keyof typeof NUMBERS;
+/** The numbers of an architecture. */
+export const systemCallsOf = (arch: string) =>
+  Object.fromEntries(Object.entries(NUMBERS).map(([name, row]) => [name, row[arch === 'arm64' ? 1 : 0]])) as {
+    readonly [name in SystemCallName]: number;
+  };
+export const SYS = systemCallsOf(process.arch);
+
+/** Any system call, by number: what the kernel answered, a negated errno where it failed. */
+export function systemCall(number: number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0): number {
+  const result = libcSyscall(number, a, b, c, d, e, f) as number;
+  return result < 0 ? -koffi.errno() : result;
+}
+
+/** The 64-bit word at an address. For what is known to be there: the kernel has just read it, say. */
+export const wordAt = (address: number): number => Number(koffi.decode(BigInt(address), 'uint64'));
 
 /**
  * Where bytes lie, for a call that does not return at once: they stay there as long as their ArrayBuffer is neither

@@ -7,9 +7,13 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
+import { countThreads } from './critical.ts';
+import { prepareExit } from './exit.ts';
 
 /** `from` is the caller's import.meta.url, `module` the relative path without its extension. */
 export function startWorker(from: string, module: string, options: WorkerOptions = {}): Worker {
+  prepareExit();
+  countThreads();
   const source = from.endsWith('.ts');
   const url = new URL(`${module}${source ? '.ts' : '.js'}`, from);
   // Without the parent's flags: loaders (tsx, vitest) would be taken up a second time, --input-type=module refuses a file.

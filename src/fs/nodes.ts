@@ -10,6 +10,12 @@
 import { EBADF, ESTALE } from '../abi/errno.ts';
 import { FUSE_ROOT_ID } from '../abi/fuse-constants.ts';
 
+/**
+ * What a Map holds at least, whatever comes and goes. It has places for 2^24 entries, and one that was deleted keeps its place
+ * until half of them are such: with more than 2^23 alive that may never be, and then set() is a RangeError.
+ */
+export const MAP_MAX = 2 ** 23;
+
 /** What the table keeps of a file. A filesystem's own node type extends it. */
 export interface Node {
   readonly nodeid: number;
@@ -111,6 +117,11 @@ export class HandleTable<H> {
     this.#open[fh] = undefined;
     this.#free.push(fh);
     return open;
+  }
+
+  /** All that is open. */
+  all(): H[] {
+    return this.#open.filter((open) => open !== undefined);
   }
 
   get size(): number {

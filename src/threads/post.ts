@@ -3,7 +3,7 @@
  * as messages. So no request is ever in its hands.
  */
 import { duplicate } from '../abi/syscall.ts';
-import type { Beside } from '../uring/transport.ts';
+import type { Beside } from '../uring/transport-share.ts';
 
 const nothing = (): undefined => undefined;
 

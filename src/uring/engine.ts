@@ -53,6 +53,11 @@ export interface Engine {
   /**
    * Submits operations each of which begins when the one before has succeeded; those after one that fails complete
    * with ECANCELED. A short read or write counts as failed. RangeError for more than the engine takes at once.
+   *
+   * Not every failure breaks a chain: what follows an FSYNC, FTRUNCATE, FALLOCATE, SYNC_FILE_RANGE, RENAMEAT, STATX or an
+   * xattr operation is done whether that failed or not (seen on Linux 6.18; they complete without req_set_fail). So a
+   * rename that must not happen unless the data is on the disk is not linked to an FSYNC, but submitted once that
+   * has succeeded.
    */
   submitLinked(operations: readonly Linked[]): Ticket[];
   /**

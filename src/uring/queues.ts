@@ -70,7 +70,7 @@ export function writeSqe(words: Int32Array, at: number, opcode: number, sqe: Sqe
   words[at + 2] = off;
   words[at + 3] = off < 0 ? -1 : off / HIGH;
   words[at + 4] = addr;
-  words[at + 5] = addr / HIGH;
+  words[at + 5] = addr < 0 ? -1 : addr / HIGH; // splice_off_in
   words[at + 6] = len;
   words[at + 7] = op_flags;
   words[at + 8] = low;
@@ -254,12 +254,35 @@ export class Queues {
     );
   }
 
-  /** Takes out all completions that are there, and those that the kernel holds back: how many they were. */
+  /** Whether what was placed last has completed, and nothing after it. */
+  get completedAtOnce(): boolean {
+    const last = (Atomics.load(this.#words, this.#cqTail) - 1) & this.#cqMask;
+    const completion = this.#cqes + last * this.#cqeStride;
+    const placed = ((this.#tail - 1) & this.#sqMask) * this.stride;
+    return this.#words[completion] === this.sqes[placed + 8] && this.#words[completion + 1] === this.sqes[placed + 9];
+  }
+
+  /**
+   * Takes out all completions that are there, and those that the kernel holds back: how many they were. It is asked again
+   * only as long as that brings some: TASKRUN may be set after the work was done, and then stays until there is new work.
+   * @see io_uring/io_uring.c: io_req_normal_work_add
+   */
   reap(reaped: Reaped): number {
     const words = this.#words;
     let count = 0;
-    do {
+    for (;;) {
+      count += this.#takeOut(reaped);
+      if (!(Atomics.load(words, this.#sqFlags) & HELD)) return count;
+      if (this.#enter(0, 0, IORING_ENTER_GETEVENTS) === undefined) return count;
+      if (this.#head === Atomics.load(words, this.#cqTail)) return count;
+    }
+  }
+
+  #takeOut(reaped: Reaped): number {
+    const words = this.#words;
+    for (let count = 0; ; ) {
       const tail = Atomics.load(words, this.#cqTail);
+      if (this.#head === tail) return count;
       // Who is told may submit, and reap.
       while (((tail - this.#head) | 0) > 0) {
         const head = this.#head;
@@ -276,10 +299,6 @@ export class Queues {
         reaped(low, high, res, flags);
       }
       Atomics.store(words, this.#cqHead, this.#head);
-    } while (
-      this.#head !== Atomics.load(words, this.#cqTail) ||
-      (Atomics.load(words, this.#sqFlags) & HELD && this.#enter(0, 0, IORING_ENTER_GETEVENTS) !== undefined)
-    );
-    return count;
+    }
   }
 }

@@ -3,8 +3,9 @@
  * completion goes to whoever submitted it.
  *
  * On Node's event loop, the default: what is submitted in one turn of the loop goes to the kernel with one system call,
- * at the turn's end. The ring's descriptor becomes readable when there are completions; then all that are there are
- * handled. A ring with nothing in flight costs nothing and keeps no process alive.
+ * at the turn's end; only where the kernel has little else to do, the first of it goes at once. The ring's descriptor
+ * becomes readable when there are completions; then all that are there are handled. A ring with nothing in flight costs
+ * nothing and keeps no process alive.
  *
  * On a thread that does nothing else, with `blocking`: `wait` submits, sleeps in the kernel until something completes or
  * somebody wakes it, and handles what has completed. There is no loop, and no promise is settled before the thread
@@ -16,6 +17,7 @@ import { isMainThread } from 'node:worker_threads';
 import { ECANCELED } from '../abi/errno.ts';
 import { atExit } from '../abi/exit.ts';
 import { Memory } from '../abi/memory.ts';
+import { POLLIN } from '../abi/posix.ts';
 import { close, eventfd, ioUringRegister, read, type Watch, watch } from '../abi/syscall.ts';
 import {
   IORING_CQE_F_MORE,
@@ -49,13 +51,16 @@ interface Operation {
   readonly high: number;
 }
 
-const POLLIN = 1;
+/** The kernel is told early of what is more than this part of what it has. */
+const EARLY = 2;
+/** Turns for which it is told once a turn when operations complete at once. */
+const PATIENCE = 32;
 
 export class Ring implements Engine, AsyncDisposable {
   readonly kind = 'ring';
   /** For a subsystem that places its own entries. It has to say `later()` afterwards. */
   readonly queues: Queues;
-  readonly #slots = new Slots();
+  readonly #slots = new Slots<Completed>();
   /** What waits for its place: chains of linked operations, mostly of one, each of which goes in as a whole. */
   readonly #backlog: (readonly Operation[])[] = [];
   /** Other subsystems on this ring, by number. */
@@ -74,6 +79,7 @@ export class Ring implements Engine, AsyncDisposable {
   /** Whether the ring is on its thread's event loop: always, but for a ring that `wait`s. */
   #attended = true;
   #flushing: NodeJS.Immediate | undefined;
+  #patience = 0;
   #closing: { resolve: () => void; promise: Promise<void> } | undefined;
   #closed = false;
   /** Whether a turn is on, at whose end all goes to the kernel. */
@@ -113,7 +119,7 @@ export class Ring implements Engine, AsyncDisposable {
     return this.#slots.inFlight;
   }
 
-  /** @see Engine.submit. On the event loop it goes to the kernel at the end of this turn. */
+  /** @see Engine.submit. On the event loop it goes to the kernel at the latest at the end of this turn. */
   submit(opcode: UringOpcode | number, sqe: Sqe, done: Completed): Ticket {
     if (this.#closing) throw ECANCELED;
     const ticket = this.#take(done);
@@ -144,7 +150,7 @@ export class Ring implements Engine, AsyncDisposable {
   }
 
   cancel(ticket: Ticket): void {
-    if (this.#slots.has(ticket)) this.cancelOf(SUBSYSTEM.operation, ticket.slot, ticket.generation);
+    if (this.#slots.get(ticket)) this.cancelOf(SUBSYSTEM.operation, ticket.slot, ticket.generation);
   }
 
   /** Cancels an operation of another subsystem's. */
@@ -158,6 +164,7 @@ export class Ring implements Engine, AsyncDisposable {
   }
 
   register(opcode: number, argument: number, count: number): number {
+    if (this.#closed) throw ECANCELED; // the descriptor may be another's
     return ioUringRegister(this.fd, opcode, argument, count);
   }
 
@@ -300,10 +307,27 @@ export class Ring implements Engine, AsyncDisposable {
     if (this.#backlog.length === 0 && this.queues.space < needed) this.#flush();
     if (this.#backlog.length > 0 || this.queues.space < needed) this.#backlog.push([{ opcode, sqe, low, high }]);
     else this.queues.put(opcode, sqe, low, high);
+    if (this.#wake === undefined && this.#early()) return;
     this.later();
   }
   #fits(chain: readonly Operation[]): boolean {
     return chain.reduce((sum, { opcode }) => sum + this.queues.needs(opcode), 0) <= this.queues.space;
+  }
+
+  /**
+   * Tells the kernel at once where it has little to do, so that a disk works while the rest of this turn's operations are
+   * made: of 32 after the 1st, 2nd, 4th, 7th, 11th, ... Not where they complete within the call, as reads of what is in
+   * memory do: then it is told once a turn, for a while. False where this turn has something left to do.
+   * 4 KiB reads with O_DIRECT, 32 in flight, against fio's: 0.72 without, 0.88 with it, 0.81 where each is told at once; of those
+   * in memory nothing changes (npm run bench -- uring).
+   */
+  #early(): boolean {
+    const { queues } = this;
+    if (this.#patience > 0 || queues.ready <= (this.inFlight - queues.ready) / EARLY) return false;
+    this.#flush();
+    if (!queues.completedAtOnce) return queues.ready === 0;
+    this.#patience = PATIENCE;
+    return false;
   }
 
   /** Tells the kernel of what is in the queue, puts in what waited for a place, and waits for `complete` completions. */
@@ -322,6 +346,7 @@ export class Ring implements Engine, AsyncDisposable {
   /** What is to be done when there are completions, or something to submit. */
   #turn(): void {
     this.#turning = true;
+    if (this.#patience > 0) this.#patience--;
     try {
       let round = 0;
       do {

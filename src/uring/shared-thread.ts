@@ -108,6 +108,7 @@ function own({ options, wake, state }: OwnerData): void {
     }
     for (const { port, closed } of users) {
       if (!closed) continue;
+      port.postMessage(null); // this thread never returns to its loop, where the port's end would be told
       port.close();
       Atomics.sub(state, USERS, 1);
     }

@@ -153,18 +153,21 @@ export class SharedEngine implements Engine, AsyncDisposable {
   readonly kind = 'shared';
   readonly #handle: SharedRingHandle;
   readonly #queue: SharedQueue;
-  readonly #slots = new Slots();
+  readonly #slots = new Slots<Completed>();
   readonly #backlog: Entries[] = [];
   #publishing: NodeJS.Immediate | undefined;
   #closing: { resolve: () => void; promise: Promise<void> } | undefined;
+  /** Nothing can be submitted any more. */
   #over = false;
+  /** The owner knows us no more. */
+  #gone = false;
   readonly #forget: () => void;
 
   constructor(handle: SharedRingHandle) {
     this.#handle = handle;
     this.#queue = new SharedQueue(handle.capacity, handle.queue);
     const { port } = handle;
-    port.on('message', (completions: Int32Array) => this.#completed(completions));
+    port.on('message', (completions: Int32Array | null) => this.#got(completions));
     port.on('close', () => this.#ended());
     port.unref(); // until something is in flight
     this.#forget = atExit(() => this.#leave());
@@ -197,7 +200,7 @@ export class SharedEngine implements Engine, AsyncDisposable {
   }
 
   cancel(ticket: Ticket): void {
-    if (this.#slots.has(ticket)) this.#send([{ what: ASK.cancel, opcode: 0, sqe: {}, ticket }]);
+    if (this.#slots.get(ticket)) this.#send([{ what: ASK.cancel, opcode: 0, sqe: {}, ticket }]);
   }
 
   disown(ticket: Ticket, heir: Completed): void {
@@ -213,7 +216,7 @@ export class SharedEngine implements Engine, AsyncDisposable {
     for (const ticket of this.#slots.tickets()) this.cancel(ticket);
     this.#closing = { resolve, promise };
     this.#handle.port.ref();
-    if (this.#over) resolve();
+    if (this.#gone) resolve();
     else this.#endIfDone();
     return promise;
   }
@@ -256,6 +259,15 @@ export class SharedEngine implements Engine, AsyncDisposable {
     if (Atomics.exchange(state, SLEEP, AWAKE) === ASLEEP) wake(handle);
   }
 
+  /** Completions; null when the owner has let go of us. */
+  #got(completions: Int32Array | null): void {
+    if (completions !== null) this.#completed(completions);
+    else {
+      this.#ended();
+      this.#handle.port.close();
+    }
+  }
+
   #completed(completions: Int32Array): void {
     for (let at = 0; at < completions.length; at += COMPLETION) {
       const flags = completions[at + 3]!;
@@ -281,8 +293,10 @@ export class SharedEngine implements Engine, AsyncDisposable {
     this.#send([{ what: ASK.close, opcode: 0, sqe: {}, ticket: { slot: 0, generation: 0 } }]);
   }
 
-  /** The port is closed: because we asked for it, or because the owner has ended. */
+  /** The end: because we asked for it, or because the owner has ended. */
   #ended(): void {
+    if (this.#gone) return;
+    this.#gone = true;
     this.#over = true;
     this.#forget();
     if (this.#publishing) clearImmediate(this.#publishing);

@@ -40,6 +40,7 @@ import type { Ring } from './ring.ts';
 import { type Entry, EntryBuffers, EntryMemory, OP_IN, slotIn, WORD } from './transport-entry.ts';
 import { Lookout } from './transport-lookout.ts';
 import { describe, type Plan, type PlanOptions, plan } from './transport-plan.ts';
+import type { Beside, Share } from './transport-share.ts';
 import { linux, type TransportSystem, whyNotOffered } from './transport-system.ts';
 
 /** Places for commands in the submission queue: more go in with another system call. */
@@ -61,17 +62,6 @@ for (const { code, data, reply } of Object.values(operations) as Operation[])
 const SETLKW = operations.SETLKW.code;
 const NOTIFY_REPLY = operations.NOTIFY_REPLY.code;
 const LOCK_TYPE = fuse_lk_in.offset.lk + 16;
-
-/** What is beside the ring and brings what does not come in it: the device, or in one of several threads what stands for that. */
-export type Beside = Pick<
-  DeviceTransport,
-  'start' | 'beside' | 'look' | 'answer' | 'release' | 'park' | 'resume' | 'resize' | 'duplicate' | 'close'
->;
-/** The part of a ring that one of several threads has: its queues, and what is there in place of the device. */
-export interface Share {
-  readonly queues: readonly number[];
-  readonly beside: Beside;
-}
 
 /** What is known of the entries of a queue. */
 interface Queue {

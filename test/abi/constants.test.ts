@@ -8,6 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { errnos } from '../../src/abi/errno.ts';
 import * as fuse from '../../src/abi/fuse-constants.ts';
 import * as posix from '../../src/abi/posix.ts';
+import { systemCallsOf } from '../../src/abi/syscall.ts';
 import { type Operation, operations } from '../../src/protocol/operations.ts';
 import { compilerTest, lines, macros, preprocess } from './compiler.ts';
 import { constants } from './data.ts';
@@ -116,8 +117,10 @@ describe('system calls', () => {
         'dirent.h',
         'poll.h',
         'sys/stat.h',
+        'sys/epoll.h',
         'sys/mman.h',
         'sys/mount.h',
+        'sys/socket.h',
         'sys/xattr.h',
         'stdio.h',
       ],
@@ -131,15 +134,32 @@ describe('system calls', () => {
         'linux/falloc.h',
         'linux/stat.h',
         'linux/mount.h',
+        'linux/openat2.h',
         'linux/xattr.h',
       ],
       names,
     );
     const found = new Map([...library, ...kernel]);
     found.set('OFFSET_MAX', 2n ** 63n - 1n); // the kernel's own <linux/fs.h>: the largest loff_t
-    const younger = ['MS_NOSYMFOLLOW']; // Linux 5.10: the headers of 5.4 may lack it
+    // Linux 5.10, 5.12, 6.9, 6.11, 6.14: older headers lack them.
+    const younger = ['MS_NOSYMFOLLOW', 'RESOLVE_CACHED', 'RWF_NOAPPEND', 'RWF_ATOMIC', 'RWF_DONTCACHE'];
     const expected = numbersOf(posix).filter(([name]) => found.has(name) || !younger.includes(name));
     expect(Object.fromEntries(expected.sort())).toEqual(Object.fromEntries([...found].sort()));
+  });
+
+  compilerTest('calls have the numbers of both architectures', async () => {
+    // What has no table of its own, as arm64, has the generic one.
+    for (const [arch, header] of [
+      [process.arch, 'sys/syscall.h'],
+      ['arm64', 'asm-generic/unistd.h'],
+    ] as const) {
+      const expected = Object.entries(systemCallsOf(arch)).map(([name, number]) => [`__NR_${name}`, BigInt(number)]);
+      const found = await macros(
+        [header],
+        expected.map(([name]) => name as string),
+      );
+      expect([arch, Object.fromEntries(found)]).toEqual([arch, Object.fromEntries(expected)]);
+    }
   });
 
   test('four open flags differ on arm64', () => {

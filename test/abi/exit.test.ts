@@ -3,10 +3,10 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
-const program = fileURLToPath(new URL('./fixtures/exit.ts', import.meta.url));
+const fixture = (name: string) => fileURLToPath(new URL(`./fixtures/${name}.ts`, import.meta.url));
 
-/** Runs the program until it has ended as told. */
-const end = (how: string): Promise<{ status: unknown; stdout: string; stderr: string }> =>
+/** Runs a program until it has ended as told. */
+const end = (how: string, program = fixture('exit')): Promise<{ status: unknown; stdout: string; stderr: string }> =>
   new Promise((resolve) => {
     const args = ['--import', 'tsx', program, how];
     execFile(process.execPath, args, { timeout: 20_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) =>
@@ -30,3 +30,13 @@ test.each([
     expect(ended.status).toBe(status);
   },
 );
+
+test('an exit waits for a thread that loads koffi, which to stop would be a SIGABRT', async () => {
+  const { status, stdout } = await end('during', fixture('exit-loading'));
+  expect({ status, stdout }).toEqual({ status: 3, stdout: 'loaded\n' });
+});
+
+test('a thread that comes to load koffi when the process exits does not begin', async () => {
+  const { status, stdout } = await end('before', fixture('exit-loading'));
+  expect({ status, stdout }).toEqual({ status: 3, stdout: 'not begun\n' });
+});

@@ -1,5 +1,5 @@
 /** What files in memory are made of: pages and their limits, holes, promises; and the clock of their times. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ENOSPC } from '../../src/abi/errno.ts';
 import { clock } from '../../src/fs/memory/clock.ts';
 import { Content } from '../../src/fs/memory/content.ts';
@@ -215,4 +215,33 @@ test('the clock has nanoseconds, runs forward and with the system’s', () => {
   }
   expect(seen.size).toBeGreaterThan(100); // not microseconds with zeros behind
   expect(Math.abs(seconds * 1000 + nanoseconds / 1e6 - Date.now())).toBeLessThan(50);
+});
+
+test('a thread that is held up while it reads the clock does not take the clock for set anew', () => {
+  let elapsed = 1_000_000;
+  let held = 0;
+  const origin = Date.now() + 5_000_000.25; // not what the clock has seen so far: it is set to this by the first tick
+  const spies = [
+    vi.spyOn(performance, 'now').mockImplementation(() => elapsed),
+    vi.spyOn(Date, 'now').mockImplementation(() => {
+      elapsed += held;
+      held = 0;
+      return Math.floor(origin + elapsed);
+    }),
+  ];
+  onTestFinished(() => {
+    for (const spy of spies) spy.mockRestore();
+  });
+  /** How far the clock is from the time, in ms. */
+  const off = () => {
+    const { seconds, nanoseconds } = clock.tick();
+    return seconds * 1000 + nanoseconds / 1e6 - origin - elapsed;
+  };
+  const before = off();
+  expect(Math.abs(before)).toBeLessThan(1);
+  for (const ms of [0.7, 3, 30.3]) {
+    held = ms;
+    clock.tick();
+    expect(off()).toBeCloseTo(before, 2);
+  }
 });

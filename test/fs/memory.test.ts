@@ -1,5 +1,5 @@
 /** MemoryFs without a mount, its methods called directly: what a kernel would never ask, and its books. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   EEXIST,
   EFBIG,
@@ -8,6 +8,7 @@ import {
   EMLINK,
   ENAMETOOLONG,
   ENOENT,
+  ENOSPC,
   ENOTDIR,
   ENOTEMPTY,
   EPERM,
@@ -15,8 +16,17 @@ import {
 } from '../../src/abi/errno.ts';
 import { fuse_in_header } from '../../src/abi/fuse.ts';
 import { FATTR_MODE, FATTR_SIZE } from '../../src/abi/fuse-constants.ts';
-import { DT_DIR, DT_LNK, DT_REG, RENAME_NOREPLACE, S_IFREG } from '../../src/abi/posix.ts';
-import { MemoryFs } from '../../src/fs/index.ts';
+import {
+  DT_DIR,
+  DT_LNK,
+  DT_REG,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  RENAME_WHITEOUT,
+  S_IFREG,
+} from '../../src/abi/posix.ts';
+import { encodeAcl, MemoryFs, type MemoryOptions } from '../../src/fs/index.ts';
+import { Directory } from '../../src/fs/memory/directory.ts';
 import type { DirectoryReply, Dirent } from '../../src/protocol/dirent.ts';
 import { Request } from '../../src/protocol/request.ts';
 
@@ -29,7 +39,10 @@ function at(nodeid: number, uid = 0, gid = 0): Request {
 
 /** A MemoryFs with the calls written short; each counts its lookups as the kernel would be given them. */
 class Short {
-  readonly fs = new MemoryFs();
+  readonly fs: MemoryFs;
+  constructor(options: MemoryOptions = {}) {
+    this.fs = new MemoryFs(options);
+  }
   make(parent: number, name: string): number {
     return this.fs.mknod(at(parent), { name, mode: S_IFREG | 0o644, rdev: 0, umask: 0 }).nodeid;
   }
@@ -105,6 +118,25 @@ describe('errors', () => {
       ];
       for (const ask of asked) expect(ask, ask.toString()).toThrow(ESTALE);
     }
+  });
+
+  test('a file is found by its handle as long as it has a name or is open, although the kernel still counts it', () => {
+    const s = new Short();
+    const file = s.make(ROOT, 'file');
+    const dir = s.mkdir(ROOT, 'dir');
+    const { fh } = s.fs.open(at(file), { flags: 0, open_flags: 0 });
+    expect([s.lookup(file, '.'), s.lookup(dir, '.'), s.lookup(ROOT, '.')]).toEqual([file, dir, ROOT]);
+    s.fs.unlink(at(ROOT), { name: 'file' });
+    s.fs.rmdir(at(ROOT), { name: 'dir' });
+    expect(s.lookup(file, '.')).toBe(file);
+    expect(() => s.lookup(dir, '.')).toThrow(ESTALE);
+    s.fs.release(at(file), { fh, flags: 0, release_flags: 0, lock_owner: 0n });
+    expect(() => s.lookup(file, '.')).toThrow(ESTALE);
+    s.forget(file, 3);
+    s.forget(dir, 2);
+    expect(() => s.lookup(file, '.')).toThrow(ESTALE);
+    expect(s.fs.nodes.counted).toEqual([]);
+    s.fs.check();
   });
 
   test('a file is no directory', () => {
@@ -191,6 +223,53 @@ test('a link more than 32 bits count is EMLINK, and nothing has happened', () =>
   s.fs.check();
 });
 
+describe('a directory with as many names as it can have', () => {
+  /** Two files, another directory, and from here on no directory takes a name more. */
+  const full = () => {
+    const s = new Short();
+    const dir = s.mkdir(ROOT, 'dir');
+    const [a] = [s.make(ROOT, 'a'), s.make(dir, 'b')];
+    const spy = vi.spyOn(Directory.prototype, 'full', 'get').mockReturnValue(true);
+    onTestFinished(() => spy.mockRestore());
+    return { s, dir, a };
+  };
+  const names = (s: Short, nodeid: number) => s.list(nodeid).map(({ name }) => name);
+
+  test('takes no further one: ENOSPC, and nothing has happened', () => {
+    const { s, dir, a } = full();
+    for (const ask of [
+      () => s.make(ROOT, 'new'),
+      () => s.mkdir(ROOT, 'new'),
+      () => s.fs.symlink(at(ROOT), { name: 'new', target: 'x' }),
+      () => s.fs.create(at(ROOT), { name: 'new', mode: 0o644, umask: 0, flags: 0 } as never),
+      () => s.fs.link(at(dir), { oldnodeid: a, newname: 'new' }),
+      () => s.rename(dir, 'b', ROOT, 'new'),
+      () => s.rename(ROOT, 'a', ROOT, 'new', RENAME_WHITEOUT),
+    ])
+      expect(ask, ask.toString()).toThrow(ENOSPC);
+    expect([names(s, ROOT), names(s, dir)]).toEqual([
+      ['.', '..', 'dir', 'a'],
+      ['.', '..', 'b'],
+    ]);
+    expect(s.fs.nodes.size).toBe(4);
+    s.fs.check();
+  });
+
+  test('goes on with those it has', () => {
+    const { s, dir } = full();
+    expect(() => s.make(ROOT, 'a')).toThrow(EEXIST);
+    s.rename(ROOT, 'a', ROOT, 'c');
+    s.rename(dir, 'b', ROOT, 'c', RENAME_WHITEOUT);
+    s.rename(ROOT, 'c', dir, 'b', RENAME_EXCHANGE);
+    expect([names(s, ROOT), names(s, dir)]).toEqual([
+      ['.', '..', 'dir', 'c'],
+      ['.', '..', 'b'],
+    ]);
+    s.fs.unlink(at(ROOT), { name: 'c' });
+    s.fs.check();
+  });
+});
+
 describe('rename', () => {
   test('refuses flags that it does not serve, and a target that is there with RENAME_NOREPLACE', () => {
     const s = new Short();
@@ -230,6 +309,37 @@ describe('rename', () => {
     expect([s.lookup(ROOT, 'b'), s.read(b, 0, 10), s.attr(b).nlink]).toEqual([a, 'old', 0]);
     s.forget(b);
     expect(() => s.attr(b)).toThrow(ESTALE);
+  });
+
+  test.each([
+    ['no page for its ACL', { size: 1, nrInodes: 10 }],
+    ['no inode', { nrInodes: 4 }],
+  ])('with a whiteout that can not be made (%s) is ENOSPC, and nothing has happened', (_, options) => {
+    const s = new Short(options);
+    const dir = s.mkdir(ROOT, 'dir');
+    const [file, there] = [s.make(dir, 'file'), s.make(dir, 'there')];
+    const id = 0xffff_ffff;
+    const tags = [0x01, 0x02, 0x04, 0x10, 0x20]; // owner, a user, group, mask, others
+    const value = encodeAcl(tags.map((tag) => ({ tag, perm: 7, id: tag === 0x02 ? 1000 : id })));
+    s.fs.setxattr(at(dir), { name: 'system.posix_acl_default', value, flags: 0, setxattr_flags: 0 } as never);
+    for (const newname of ['there', 'new'])
+      expect(() => s.rename(dir, 'file', dir, newname, RENAME_WHITEOUT)).toThrow(ENOSPC);
+    expect(s.list(dir).map(({ name, ino }) => [name, Number(ino)])).toEqual(
+      Object.entries({ '.': dir, '..': ROOT, file, there }),
+    );
+    s.fs.check();
+  });
+
+  test('a whiteout has the place of the name that it stands for', () => {
+    const s = new Short();
+    for (const name of ['a', 'b', 'c']) s.make(ROOT, name);
+    const before = s.list(ROOT);
+    s.rename(ROOT, 'a', ROOT, 'd', RENAME_WHITEOUT);
+    s.rename(ROOT, 'b', ROOT, 'c', RENAME_WHITEOUT);
+    const after = s.list(ROOT);
+    expect(after.map(({ name }) => name)).toEqual(['.', '..', 'a', 'b', 'c', 'd']);
+    expect(after.slice(0, -1).map(({ off }) => off)).toEqual(before.map(({ off }) => off));
+    s.fs.check();
   });
 });
 

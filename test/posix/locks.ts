@@ -772,7 +772,7 @@ const lockf: Table = {
     def body():
         mine = rw()
         os.lseek(mine, 1, SEEK_SET)
-        os.lockf(mine, os.F_LOCK, 1)
+        os.lockf(mine, os.F_TLOCK, 1) # not F_LOCK, whose wait for its answer would be taken for the wait that follows
         os.lseek(mine, 0, SEEK_SET)
         os.lockf(mine, os.F_LOCK, 1)
     one = spawn(body)

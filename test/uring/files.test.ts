@@ -1,196 +1,320 @@
-/** Files over a ring: each operation as node:fs does it on the same tree, and who owns what while it lasts. */
-import fs, { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { EBADF, ECANCELED, EEXIST, EINVAL, ENOENT, ENOTEMPTY, EXDEV } from '../../src/abi/errno.ts';
+/** Files: each operation as node:fs does it on the same tree, on every engine. */
+import { execFileSync } from 'node:child_process';
+import fs, { readdirSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import {
+  EBADF,
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ENAMETOOLONG,
+  ENODATA,
+  ENOENT,
+  ENOTEMPTY,
+  EOVERFLOW,
+  ERANGE,
+  EXDEV,
+} from '../../src/abi/errno.ts';
 import {
   FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
   O_CREAT,
   O_DIRECTORY,
   O_EXCL,
+  O_PATH,
   O_RDONLY,
   O_RDWR,
+  O_WRONLY,
+  POSIX_FADV_DONTNEED,
+  POSIX_FADV_WILLNEED,
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+  RWF_APPEND,
+  RWF_DSYNC,
+  SYNC_FILE_RANGE_WAIT_AFTER,
+  SYNC_FILE_RANGE_WRITE,
+  XATTR_CREATE,
+  XATTR_REPLACE,
 } from '../../src/abi/posix.ts';
-import { UringFiles } from '../../src/uring/files.ts';
-import { probe } from '../../src/uring/setup.ts';
-import { operations, Random, seed } from '../random/random.ts';
-import { run, until } from '../support.ts';
+import type { UringFile } from '../../src/uring/file.ts';
+import { run } from '../support.ts';
+import { ENGINES, Fixture } from './files-support.ts';
+import { uring } from './support.ts';
 
-/** Forbidden in many containers: skipped there, a failure in CI. */
-const lacking = (() => {
-  try {
-    probe();
-    return undefined;
-  } catch (error) {
-    return (error as Error).message;
-  }
-})();
+const text = (path: string) => fs.readFileSync(path, 'latin1');
 
-describe.skipIf(lacking !== undefined && process.env.CI !== 'true')('files', () => {
-  let dir: string;
-  let files: UringFiles;
-  const at = (...names: string[]) => join(dir, ...names);
-  beforeEach(() => {
-    dir = mkdtempSync(join(tmpdir(), 'rawfuse-files-'));
-    files = new UringFiles({ entries: 32 });
-  });
-  afterEach(async () => {
-    await files.close();
-    rmSync(dir, { recursive: true });
-  });
+uring('files', () => {
+  describe.each(ENGINES)('on $name', (kind) => {
+    const on = new Fixture(kind);
+    const create = (name: string) => on.files.open(on.at(name), O_RDWR | O_CREAT);
 
-  test('are made, written, read, and are what node:fs says they are', async () => {
-    await using file = await files.open(at('new'), O_RDWR | O_CREAT | O_EXCL, { mode: 0o640 });
-    expect(await file.writeAll(Buffer.from('hello, world'), 3)).toMatchObject({ bytes: 12 });
-    expect(fs.readFileSync(at('new'), 'latin1')).toBe('\0\0\0hello, world');
-    const buffer = Buffer.alloc(100);
-    const read = await file.read(buffer, 8);
-    expect(read).toEqual({ bytes: 7, buffer });
-    expect(read.buffer).toBe(buffer);
-    expect(buffer.toString('latin1', 0, 7)).toBe(', world');
-    expect(await file.read(Buffer.alloc(5), 15)).toMatchObject({ bytes: 0 });
-    expect((await file.readExactly(Buffer.alloc(20), 0)).bytes).toBe(15);
-    await file.fsync();
-    await file.fdatasync();
-    await file.fallocate(FALLOC_FL_KEEP_SIZE, 0, 100_000);
-    await file.ftruncate(5);
-    const [ours, theirs] = [await file.statx(), fs.statSync(at('new'))];
-    expect([ours.size, ours.mode, ours.isFile(), ours.isDirectory()]).toEqual([theirs.size, theirs.mode, true, false]);
-    expect(Number(ours.statx.blocks)).toBe(theirs.blocks);
-    expect(ours.statx.mtime.tv_sec * 1000 + Math.floor(ours.statx.mtime.tv_nsec / 1e6)).toBe(
-      Math.floor(theirs.mtimeMs),
-    );
-  });
+    test('are made, written, read', async () => {
+      await using file = await on.files.open(on.at('new'), O_RDWR | O_CREAT | O_EXCL, { mode: 0o640 });
+      expect(await file.writeAll(Buffer.from('hello, world'), 3)).toMatchObject({ bytes: 12 });
+      expect(text(on.at('new'))).toBe('\0\0\0hello, world');
+      const buffer = Buffer.alloc(100);
+      const read = await file.read(buffer, 8);
+      expect(read).toEqual({ bytes: 7, buffer });
+      expect(read.buffer).toBe(buffer);
+      expect(buffer.toString('latin1', 0, 7)).toBe(', world');
+      expect(await file.read(Buffer.alloc(5), 15)).toMatchObject({ bytes: 0 });
+      expect(await file.read(Buffer.alloc(0), 15)).toMatchObject({ bytes: 0 });
+      expect((await file.readExactly(Buffer.alloc(20), 0)).bytes).toBe(15);
+      expect((fs.statSync(on.at('new')).mode & 0o7777).toString(8)).toBe('640');
+      await using again = await on.files.create(on.at('new'));
+      expect(text(on.at('new'))).toBe('');
+      await expect(again.read(Buffer.alloc(1), 0)).rejects.toBe(EBADF); // it is for writing
+    });
 
-  test('names are made and removed, from a directory that is open too', async () => {
-    await files.mkdir(at('sub'), { mode: 0o700 });
-    await using sub = await files.open(at('sub'), O_RDONLY | O_DIRECTORY);
-    await (await files.open('a', O_RDWR | O_CREAT, { dir: sub })).close();
-    await files.link('a', 'b', { dir: sub });
-    await files.symlink('a', 'l', { dir: sub });
-    await files.rename('b', 'c', { dir: sub });
-    expect(readdirSync(at('sub')).sort()).toEqual(['a', 'c', 'l']);
-    expect((await files.statx('l', { dir: sub, follow: false })).isSymbolicLink()).toBe(true);
-    expect((await files.statx('l', { dir: sub })).isFile()).toBe(true);
-    expect((await files.statx(at('sub'))).isDirectory()).toBe(true);
-    await files.rename('a', 'l', { dir: sub, flags: RENAME_EXCHANGE });
-    expect(fs.lstatSync(at('sub', 'a')).isSymbolicLink()).toBe(true);
-    await expect(files.rename('a', 'c', { dir: sub, flags: RENAME_NOREPLACE })).rejects.toBe(EEXIST);
-    await expect(files.rmdir(at('sub'))).rejects.toBe(ENOTEMPTY);
-    for (const name of ['a', 'c', 'l']) await files.unlink(name, { dir: sub });
-    await files.rmdir(at('sub'));
-    expect(readdirSync(dir)).toEqual([]);
-  });
+    test('are read and written at their own position, and at their end', async () => {
+      await using file = await create('f');
+      for (const part of ['one ', 'two ', 'three']) await file.writeAll(Buffer.from(part), null);
+      await file.write(Buffer.from('!'), 0, { rwFlags: RWF_APPEND });
+      await file.write(Buffer.from('O'), 0, { rwFlags: RWF_DSYNC });
+      expect(text(on.at('f'))).toBe('One two three!');
+    });
 
-  test('errors are errnos', async () => {
-    await expect(files.open(at('absent'), O_RDONLY)).rejects.toBe(ENOENT);
-    await expect(files.open(at('a\0b'), O_RDWR | O_CREAT)).rejects.toBe(EINVAL);
-    expect(readdirSync(dir)).toEqual([]);
-    await using top = await files.open(dir, O_RDONLY | O_DIRECTORY);
-    const RESOLVE_BENEATH = 8;
-    await expect(files.openat2('../x', { flags: O_RDONLY, resolve: RESOLVE_BENEATH }, { dir: top })).rejects.toBe(
-      EXDEV,
-    );
-    const made = await files.openat2(
-      'x',
-      { flags: O_RDWR | O_CREAT, mode: 0o600, resolve: RESOLVE_BENEATH },
-      { dir: top },
-    );
-    await expect(made.read(Buffer.alloc(1), -1)).rejects.toBe(EINVAL);
-    await expect(made.read(Buffer.alloc(1), 2 ** 53)).rejects.toBe(EINVAL);
-    await made.close();
-    await expect(made.read(Buffer.alloc(1), 0)).rejects.toBe(EBADF);
-    await expect(made.close()).rejects.toBe(EBADF);
-  });
+    test('take several buffers at once', async () => {
+      await using file = await create('f');
+      const parts = ['a', '', 'bcd', 'ef'].map((each) => Buffer.from(each));
+      expect(await file.writev(parts, 2)).toEqual({ bytes: 6, buffers: parts });
+      const buffers = [Buffer.alloc(3), Buffer.alloc(2), Buffer.alloc(10)];
+      expect(await file.readv(buffers, 0)).toMatchObject({ bytes: 8 });
+      expect(Buffer.concat(buffers).toString('latin1', 0, 8)).toBe('\0\0abcdef');
+      await file.writev([Buffer.from('gh'), Buffer.from('i')], null);
+      expect(text(on.at('f'))).toBe('ghibcdef');
+      expect((await file.writev([], 0)).bytes).toBe(0);
+      await expect(file.readv(new Array(1025).fill(buffers[0]), 0)).rejects.toBe(EINVAL);
+      await expect(file.readv(buffers, 0.5)).rejects.toBe(EINVAL);
+    });
 
-  test('names that are not UTF-8 are the bytes that they are', async () => {
-    const name = '\udcff\udc80x';
-    await (await files.open(at(name), O_RDWR | O_CREAT)).close();
-    expect(readdirSync(dir, { encoding: 'buffer' })).toEqual([Buffer.from([0xff, 0x80, 0x78])]);
-    await files.unlink(at(name));
-  });
+    test('keep what they are told to keep', async () => {
+      await using file = await create('f');
+      await file.writeAll(Buffer.alloc(20_000, 'x'), 0);
+      await file.syncFileRange(0, 8192, SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+      await file.fsync();
+      await file.fdatasync();
+      await file.fallocate(FALLOC_FL_KEEP_SIZE, 0, 1_000_000);
+      expect(fs.statSync(on.at('f'))).toMatchObject({ size: 20_000 });
+      expect(fs.statSync(on.at('f')).blocks * 512).toBeGreaterThanOrEqual(1_000_000);
+      await file.fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 4096);
+      await file.ftruncate(8193);
+      expect(text(on.at('f'))).toBe(`${'x'.repeat(4096)}${'\0'.repeat(4096)}x`);
+      await file.fadvise(0, 0, POSIX_FADV_DONTNEED);
+      await file.fadvise(0, 4096, POSIX_FADV_WILLNEED);
+      await expect(file.fadvise(0, 0, 77)).rejects.toBe(EINVAL);
+      await expect(file.ftruncate(-1)).rejects.toBe(EINVAL);
+      await expect(file.fallocate(0, 0, 0)).rejects.toBe(EINVAL);
+    });
 
-  test('a file that is closed waits for what is in flight on it', async () => {
-    const file = await files.open(at('f'), O_RDWR | O_CREAT);
-    const writes = Array.from({ length: 100 }, (_, i) => file.write(Buffer.alloc(1000, i), i * 1000));
-    await file.close();
-    expect((await Promise.all(writes)).every(({ bytes }) => bytes === 1000)).toBe(true);
-    expect(fs.readFileSync(at('f')).every((byte, i) => byte === Math.floor(i / 1000))).toBe(true);
-  });
+    test('are what node:fs says they are', async () => {
+      await using file = await create('f');
+      await file.writeAll(Buffer.alloc(12_345), 0);
+      fs.chmodSync(on.at('f'), 0o4711);
+      fs.chownSync(on.at('f'), 123, 456);
+      fs.utimesSync(on.at('f'), 1e9 + 0.25, -1.5);
+      fs.symlinkSync('f', on.at('l'));
+      for (const [ours, theirs] of [
+        [await file.statx(), fs.statSync(on.at('f'), { bigint: true })],
+        [await on.files.statx(on.at('l')), fs.statSync(on.at('f'), { bigint: true })],
+        [await on.files.statx(on.at('l'), { follow: false }), fs.lstatSync(on.at('l'), { bigint: true })],
+        [await on.files.statx(on.dir), fs.statSync(on.dir, { bigint: true })],
+      ] as const) {
+        const { size, mode, uid, gid, nlink, blocks, ino, atimeNs, mtimeNs, ctimeNs, birthtimeNs } = ours;
+        for (const [name, value] of Object.entries({ size, mode, uid, gid, nlink, blocks, ino }))
+          expect([name, BigInt(value)]).toEqual([name, theirs[name as 'size']]);
+        expect({ atimeNs, mtimeNs, ctimeNs, birthtimeNs }).toEqual({
+          atimeNs: theirs.atimeNs,
+          mtimeNs: theirs.mtimeNs,
+          ctimeNs: theirs.ctimeNs,
+          birthtimeNs: theirs.birthtimeNs,
+        });
+        expect([ours.isFile(), ours.isDirectory(), ours.isSymbolicLink()]).toEqual([
+          theirs.isFile(),
+          theirs.isDirectory(),
+          theirs.isSymbolicLink(),
+        ]);
+      }
+    });
 
-  test('what is cancelled rejects at once, and is held until the kernel is done with it', async () => {
-    await run('mkfifo', [at('fifo')]);
-    const fifo = await files.open(at('fifo'), O_RDWR);
-    const controller = new AbortController();
-    const reading = fifo.read(Buffer.alloc(10), 0, { signal: controller.signal });
-    await files.statx(dir); // the read is with the kernel now, and waits
-    controller.abort(new Error('enough'));
-    await expect(reading).rejects.toThrow('enough');
-    expect(files.abandoned).toBe(1);
-    await until(() => files.abandoned === 0, 'its completion');
-    await expect(fifo.read(Buffer.alloc(1), 0, { signal: AbortSignal.abort(ECANCELED) })).rejects.toBe(ECANCELED);
-    await fifo.close();
-    expect(files.ring.inFlight).toBe(0);
-  });
+    test('have names, made and removed from a directory that is open too', async () => {
+      const { files } = on;
+      await files.mkdir(on.at('sub'), { mode: 0o700 });
+      await files.mkdir(on.at('other'));
+      await using dir = await files.open(on.at('sub'), O_RDONLY | O_DIRECTORY);
+      await using todir = await files.open(on.at('other'), O_PATH | O_DIRECTORY);
+      await (await files.open('a', O_RDWR | O_CREAT, { dir })).close();
+      await files.link('a', 'b', { dir });
+      await files.symlink('a', 'l', { dir });
+      await files.rename('b', 'c', { dir });
+      expect(readdirSync(on.at('sub')).sort()).toEqual(['a', 'c', 'l']);
+      expect(fs.readlinkSync(on.at('sub', 'l'))).toBe('a');
+      expect((await files.statx('l', { dir, follow: false })).isSymbolicLink()).toBe(true);
+      expect((await files.statx('l', { dir })).isFile()).toBe(true);
+      await files.rename('a', 'l', { dir, flags: RENAME_EXCHANGE });
+      expect(fs.lstatSync(on.at('sub', 'a')).isSymbolicLink()).toBe(true);
+      await expect(files.rename('a', 'c', { dir, flags: RENAME_NOREPLACE })).rejects.toBe(EEXIST);
+      await expect(files.rmdir(on.at('sub'))).rejects.toBe(ENOTEMPTY);
+      await expect(files.unlink(on.at('sub'))).rejects.toBe(EISDIR);
+      await files.rename('c', 'moved', { dir, todir });
+      await files.link(on.at('other', 'moved'), 'again', { todir });
+      await files.symlink('moved', 's', { dir: todir });
+      await files.link('s', 'followed', { dir: todir, follow: true });
+      await files.link('s', 'not', { dir: todir });
+      expect(fs.lstatSync(on.at('other', 'followed'))).toMatchObject({ nlink: 4 });
+      expect(fs.lstatSync(on.at('other', 'not')).isSymbolicLink()).toBe(true);
+      expect(readdirSync(on.at('other'))).toEqual(['again', 'followed', 'moved', 'not', 's']);
+      for (const name of ['a', 'l']) await files.unlink(name, { dir });
+      await files.rmdir('sub', { dir: await adoptedTop() });
+      expect(readdirSync(on.dir)).toEqual(['other']);
+    });
+    const adoptedTop = async (): Promise<UringFile> => {
+      const top = on.files.adopt(fs.openSync(on.dir, O_RDONLY));
+      setImmediate(() => top.close()); // it waits for what is done in it
+      return top;
+    };
 
-  test('an open that is cancelled leaves no descriptor, whether it was done or not', async () => {
-    const count = () => readdirSync('/proc/self/fd').length;
-    await files.statx(dir);
-    const before = count();
-    for (let i = 0; i < 50; i++) {
-      const controller = new AbortController();
-      const opening = files.open(at('f'), O_RDWR | O_CREAT, { signal: controller.signal });
-      if (i % 2) await new Promise((resolve) => setImmediate(resolve));
-      controller.abort(ECANCELED);
-      await opening.then(
-        (file) => file.close(),
-        () => {},
-      );
-    }
-    await until(() => files.abandoned === 0 && count() === before, 'all to be closed');
-  });
+    test('are opened where the path is to stay', async () => {
+      await using dir = await on.files.open(on.dir, O_RDONLY | O_DIRECTORY);
+      fs.symlinkSync('/etc/passwd', on.at('l'));
+      const how = { flags: O_RDWR | O_CREAT, mode: 0o600, resolve: RESOLVE_BENEATH };
+      await using made = await on.files.openat2('x', how, { dir });
+      expect((await made.statx()).mode & 0o7777).toBe(0o600);
+      await expect(on.files.openat2('../x', how, { dir })).rejects.toBe(EXDEV);
+      await expect(on.files.openat2('l', { ...how, mode: 0, flags: 0 }, { dir })).rejects.toBe(EXDEV);
+      await expect(on.files.openat2('l', { flags: 0, resolve: RESOLVE_NO_SYMLINKS }, { dir })).rejects.toMatchObject({
+        code: 'ELOOP',
+      });
+    });
 
-  test('the end with operations in flight: they fail with ECANCELED, files close still', async () => {
-    await run('mkfifo', [at('fifo')]);
-    const fifo = await files.open(at('fifo'), O_RDWR);
-    const reading = fifo.read(Buffer.alloc(10), 0);
-    await files.statx(dir);
-    await Promise.all([files.close(), expect(reading).rejects.toBe(ECANCELED)]);
-    await fifo.close();
-    await expect(files.statx(dir)).rejects.toBe(ECANCELED);
-  });
+    test('have attributes, by path, from a directory and by descriptor', async () => {
+      const { files } = on;
+      await using file = await create('f');
+      await using dir = await files.open(on.dir, O_RDONLY | O_DIRECTORY);
+      const large = Buffer.alloc(3000, 'v');
+      await file.setxattr('user.a', Buffer.from('one'));
+      await files.setxattr(on.at('f'), 'user.b', large);
+      await files.setxattr('f', 'user.c', Buffer.alloc(0), XATTR_CREATE, { dir });
+      await expect(file.setxattr('user.a', large, XATTR_CREATE)).rejects.toBe(EEXIST);
+      await expect(files.setxattr(on.at('f'), 'user.no', large, XATTR_REPLACE)).rejects.toBe(ENODATA);
+      const theirs = execFileSync('getfattr', ['-d', '--only-values', '-n', 'user.a', on.at('f')], { stdio: 'pipe' });
+      expect(theirs.toString('latin1')).toBe('one');
+      for (const [name, value] of [
+        ['user.a', Buffer.from('one')],
+        ['user.b', large],
+        ['user.c', Buffer.alloc(0)],
+      ] as const) {
+        expect(await file.getxattr(name)).toEqual(value);
+        expect(await files.getxattr(on.at('f'), name)).toEqual(value);
+        expect(await files.getxattr('f', name, { dir })).toEqual(value);
+      }
+      await expect(file.getxattr('user.no')).rejects.toBe(ENODATA);
+      await expect(files.getxattr('absent', 'user.a', { dir })).rejects.toBe(ENOENT);
+      await expect(file.getxattr('user.\0')).rejects.toBe(EINVAL);
+      await expect(file.getxattr(`user.${'n'.repeat(300)}`)).rejects.toBe(ERANGE);
+    });
 
-  test('random reads and writes with random cancellation leave what a model says', async () => {
-    const random = new Random(seed);
-    const SIZE = 64 << 10;
-    await using file = await files.open(at('f'), O_RDWR | O_CREAT);
-    const model = Buffer.alloc(SIZE);
-    await file.writeAll(Buffer.from(model), 0);
-    for (let round = 0; round < operations(3200) / 16; round++) {
-      // Each has a block of its own: in which order they run is the kernel's affair.
-      const block = SIZE / 16;
-      await Promise.all(
-        Array.from({ length: 16 }, async (_, i) => {
-          const offset = i * block + random.below(block / 2);
-          const data = Buffer.alloc(random.below(block / 2), random.below(256));
-          const controller = new AbortController();
-          if (random.chance(4)) setImmediate(() => controller.abort(ECANCELED));
-          try {
-            await file.writeAll(data, offset, { signal: controller.signal });
-            data.copy(model, offset);
-          } catch (error) {
-            expect(error).toBe(ECANCELED);
-            await until(() => files.abandoned === 0, 'the cancelled one');
-            const now = await file.readExactly(Buffer.alloc(data.length), offset);
-            now.buffer.copy(model, offset); // it was done or it was not
-          }
-        }),
-      );
-      const found = await file.readExactly(Buffer.alloc(SIZE), 0);
-      expect(found.buffer.equals(model), `round ${round}`).toBe(true);
-    }
+    test('give their bytes to pipes, and take them, without a copy', async () => {
+      await run('mkfifo', [on.at('fifo')]);
+      await using pipe = await on.files.open(on.at('fifo'), O_RDWR);
+      await using from = await create('from');
+      await using to = await create('to');
+      await from.writeAll(Buffer.from('0123456789'), 0);
+      expect(await on.files.splice(from, pipe, 5, { from: 3 })).toBe(5);
+      expect(await on.files.splice(pipe, to, 100, { to: 2 })).toBe(5);
+      expect(text(on.at('to'))).toBe('\0\x0034567');
+      await expect(on.files.splice(from, to, 5)).rejects.toBe(EINVAL); // neither is a pipe
+    });
+
+    test('that are not there, or not like that: errnos', async () => {
+      const { files } = on;
+      await expect(files.open(on.at('absent'), O_RDONLY)).rejects.toBe(ENOENT);
+      await expect(files.open(on.at('a\0b'), O_RDWR | O_CREAT)).rejects.toBe(EINVAL);
+      await expect(files.rename(on.at('a'), on.at('b\0'))).rejects.toBe(EINVAL);
+      await expect(files.open(on.at('n'.repeat(256)), O_RDONLY)).rejects.toBe(ENAMETOOLONG);
+      await expect(files.statx('/x'.repeat(3000))).rejects.toBe(ENAMETOOLONG);
+      await expect(files.statx('')).rejects.toBe(ENOENT);
+      await expect(files.open(on.dir, O_WRONLY)).rejects.toBe(EISDIR);
+      expect(readdirSync(on.dir)).toEqual([]);
+      const file = await create('f');
+      for (const offset of [-1, 0.5, Number.NaN, 2 ** 53]) {
+        await expect(file.read(Buffer.alloc(1), offset)).rejects.toBe(EINVAL);
+        await expect(file.write(Buffer.alloc(1), offset)).rejects.toBe(EINVAL);
+        await expect(file.fallocate(0, offset, 1)).rejects.toBe(EINVAL);
+      }
+      await expect(file.read(Buffer.alloc(2), 2 ** 53 - 2)).rejects.toBe(EOVERFLOW);
+      await file.close();
+      await expect(file.close()).rejects.toBe(EBADF);
+      expect(() => file.fd).toThrow(EBADF);
+      for (const operation of [
+        () => file.read(Buffer.alloc(1), 0),
+        () => file.writeAll(Buffer.alloc(1), 0),
+        () => file.readv([Buffer.alloc(1)], 0),
+        () => file.fsync(),
+        () => file.ftruncate(0),
+        () => file.statx(),
+        () => file.getxattr('user.a'),
+        () => file.setxattr('user.a', Buffer.alloc(1)),
+        () => file.chunks().next(),
+        () => files.splice(file, file, 1),
+        () => files.unlink('x', { dir: file }),
+      ])
+        await expect(operation()).rejects.toBe(EBADF);
+    });
+
+    test('have names that are not UTF-8', async () => {
+      const name = '\udcff\udc80x';
+      await (await create(name)).close();
+      await (await create('æ漢😀')).close();
+      expect(readdirSync(on.dir, { encoding: 'buffer' }).sort(Buffer.compare)).toEqual([
+        Buffer.from('æ漢😀'),
+        Buffer.from([0xff, 0x80, 0x78]),
+      ]);
+      await on.files.unlink(on.at(name));
+    });
+
+    test('give what a pipe has, as it comes, to its end', async () => {
+      await run('mkfifo', [on.at('fifo')]);
+      const keep = await on.files.open(on.at('fifo'), O_RDWR);
+      await using reader = await on.files.open(on.at('fifo'), O_RDONLY);
+      const writer = await on.files.open(on.at('fifo'), O_WRONLY);
+      await keep.close();
+      const wanted = Buffer.from(Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7) % 251));
+      const writing = (async () => {
+        for (let at = 0; at < wanted.length; at += 1 + (at % 9000))
+          await writer.writeAll(wanted.subarray(at, Math.min(wanted.length, at + 1 + (at % 9000))), null);
+        await writer.close();
+      })();
+      const chunks: Buffer[] = [];
+      for await (const chunk of reader.chunks({ size: 4096, count: 4 })) chunks.push(chunk);
+      await writing;
+      expect(chunks.every(({ length }) => length > 0 && length <= 4096)).toBe(true);
+      expect(Buffer.concat(chunks).equals(wanted)).toBe(true);
+    });
+
+    test('end their chunks where the taker ends, the file is closed, or a signal says so', async () => {
+      await run('mkfifo', [on.at('fifo')]);
+      const fifo = await on.files.open(on.at('fifo'), O_RDWR);
+      await fifo.writeAll(Buffer.from('one'), null);
+      for await (const chunk of fifo.chunks()) {
+        expect(chunk.toString()).toBe('one');
+        break;
+      }
+      const waiting = fifo.chunks({ signal: AbortSignal.timeout(20) }).next();
+      await expect(waiting).rejects.toMatchObject({ name: 'TimeoutError' });
+      const last = fifo.chunks().next();
+      await on.files.statx(on.dir);
+      await fifo.close();
+      expect(await last).toEqual({ done: true, value: undefined });
+      // Of a regular file, what is there.
+      fs.writeFileSync(on.at('f'), 'x'.repeat(100));
+      await using file = await on.files.open(on.at('f'), O_RDONLY);
+      const sizes: number[] = [];
+      for await (const { length } of file.chunks({ size: 64 })) sizes.push(length);
+      expect(sizes).toEqual([64, 36]);
+      await expect(file.chunks({ count: 3 }).next()).rejects.toThrow(RangeError);
+    });
   });
 });

@@ -27,6 +27,7 @@ import {
   IORING_POLL_ADD_MULTI,
   IORING_SETUP_SQ_AFF,
   IORING_SETUP_SQPOLL,
+  IORING_SQ_TASKRUN,
 } from '../../src/abi/uring-constants.ts';
 import type { Sqe } from '../../src/uring/engine.ts';
 import { Queues, type RingSystem } from '../../src/uring/queues.ts';
@@ -68,21 +69,44 @@ uring('operations', () => {
     expect(await one(ring, 200, {})).toBe(-EINVAL.errno);
   });
 
-  test('never complete before submit returns, and all of a turn go with one system call', async () => {
-    let enters = 0;
-    const counting: RingSystem = {
+  /** Counts the calls that submit something. */
+  function counted() {
+    const calls = { count: 0 };
+    const system: RingSystem = {
       setUp,
       enter(...args) {
-        if (args[1] > 0) enters++;
+        if (args[1] > 0) calls.count++;
         return ioUringEnter(...args);
       },
     };
-    await using ring = new Ring({ entries: 64 }, counting);
+    return { calls, ring: new Ring({ entries: 64 }, system) };
+  }
+
+  test('never complete before submit returns, and all of a turn go with one system call', async () => {
+    const { calls, ring } = counted();
+    await using _ = ring;
+    await nops(ring, 1); // completes at once: so the next need not go early
+    calls.count = 0;
     let done = 0;
     for (let i = 0; i < 50; i++) ring.submit('NOP', {}, () => done++);
-    expect([done, ring.inFlight, enters]).toEqual([0, 50, 0]);
+    expect([done, ring.inFlight, calls.count]).toEqual([0, 50, 0]);
     await until(() => done === 50, 'completions');
-    expect(enters).toBe(1);
+    expect(calls.count).toBe(1);
+  });
+
+  test('that take their time go to the kernel early, the fewer it has the sooner', async () => {
+    const { calls, ring } = counted();
+    await using _ = ring;
+    const { sqe, memory } = forever();
+    const told: number[] = [];
+    for (let i = 1; i <= 32; i++) {
+      const before = calls.count;
+      ring.submit('TIMEOUT', sqe, () => {});
+      if (calls.count > before) told.push(i);
+    }
+    expect(told).toEqual([1, 2, 4, 7, 11, 17, 26]);
+    await ring.close();
+    memory.free();
   });
 
   test('that a completion submits go on from there', async () => {
@@ -185,6 +209,31 @@ uring('queues that are full', () => {
     await using ring = new Ring({ entries: 4 }, system);
     expect(await nops(ring, 20)).toEqual(Array(20).fill(0));
     expect(refuse).toBeLessThan(0);
+  });
+});
+
+uring('a kernel that says it holds something back', () => {
+  test('and does not is asked once, not for ever', async () => {
+    // IORING_SQ_TASKRUN is set after the work is added, by whom it is not: it may have been done by then.
+    let memory!: ReturnType<typeof setUp>;
+    let asked = 0;
+    const played: RingSystem = {
+      setUp(options) {
+        memory = setUp(options);
+        return memory;
+      },
+      enter(...args) {
+        const n = ioUringEnter(...args);
+        if (args[1] === 0 && ++asked > 1000) throw new Error('asked for ever');
+        memory.words[memory.params.sq_off.flags >> 2]! |= IORING_SQ_TASKRUN;
+        return n;
+      },
+    };
+    const ring = new Ring({ entries: 4 }, played);
+    expect(await nops(ring, 20)).toEqual(Array(20).fill(0));
+    await ring.close();
+    expect(asked).toBeGreaterThan(0);
+    expect(asked).toBeLessThan(100);
   });
 });
 

@@ -31,7 +31,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true }));
 
-const one = (engine: SharedEngine, opcode: Parameters<SharedEngine['submit']>[0], sqe: Sqe = {}): Promise<number> =>
+const result = (engine: SharedEngine, opcode: Parameters<SharedEngine['submit']>[0], sqe: Sqe = {}): Promise<number> =>
   new Promise((resolve) => engine.submit(opcode, sqe, resolve));
 const user = (handle: SharedRingHandle | undefined, what: Task['what'], path: string) =>
   startWorker(import.meta.url, './ring-user', {
@@ -43,11 +43,11 @@ uring('one thread', () => {
   test('gets each completion, and the errors', async () => {
     await using shared = await SharedRing.start();
     await using engine = new SharedEngine(shared.connect());
-    expect(await one(engine, 'NOP')).toBe(0);
-    expect(await one(engine, 'READ', { fd: -1, len: 1 })).toBe(-EBADF.errno);
+    expect(await result(engine, 'NOP')).toBe(0);
+    expect(await result(engine, 'READ', { fd: -1, len: 1 })).toBe(-EBADF.errno);
     const fd = openSync('/dev/null', 'w');
     const sizes = await Promise.all(
-      Array.from({ length: 100 }, (_, i) => one(engine, 'WRITE', { fd, addr: 1, len: i, off: -1 })),
+      Array.from({ length: 100 }, (_, i) => result(engine, 'WRITE', { fd, addr: 1, len: i, off: -1 })),
     );
     expect(sizes).toEqual(Array.from({ length: 100 }, (_, i) => i));
     closeSync(fd);
@@ -91,14 +91,14 @@ uring('one thread', () => {
     const first: Ticket = engine.submit('TIMEOUT', sqe, told('owner'));
     const second = engine.submit('TIMEOUT', sqe, told('nobody'));
     engine.disown(second, told('heir'));
-    await one(engine, 'NOP');
+    await result(engine, 'NOP');
     expect(engine.inFlight).toBe(2);
     engine.cancel(first);
     engine.cancel(second);
     await until(() => seen.length === 2, 'the cancelled');
     expect(seen.sort()).toEqual(['heir ECANCELED', 'owner ECANCELED']);
     engine.cancel(first); // is over
-    expect(await one(engine, 'NOP')).toBe(0);
+    expect(await result(engine, 'NOP')).toBe(0);
     memory.free();
   });
 
@@ -118,6 +118,15 @@ uring('one thread', () => {
 });
 
 uring('several threads', () => {
+  test('and several engines of one: each closes by itself', async () => {
+    await using shared = await SharedRing.start();
+    const [one, other] = [new SharedEngine(shared.connect()), new SharedEngine(shared.connect())];
+    await one.close();
+    expect(await result(other, 'NOP')).toBe(0);
+    await other.close();
+    await shared.closed;
+  });
+
   test('read at once, each its own file; the owner ends with the last, and leaves nothing', async () => {
     const count = () => [readdirSync('/proc/self/fd').length, readdirSync('/proc/self/task').length];
     const round = async () => {
@@ -135,7 +144,7 @@ uring('several threads', () => {
     };
     expect(await round()).toEqual([-1, -1, -1]);
     const before = count();
-    for (let i = 0; i < 3; i++) await round();
+    await round();
     await until(() => `${count()}` === `${before}`, 'descriptors and threads to be as before');
   });
 

@@ -8,8 +8,9 @@ import { memory } from './memory.ts';
 import { protocol } from './protocol.ts';
 import { build } from './servers.ts';
 import { threads } from './threads.ts';
+import { uring } from './uring.ts';
 
-const benches: Readonly<Record<string, Bench>> = { protocol, memory, threads };
+const benches: Readonly<Record<string, Bench>> = { protocol, memory, threads, uring };
 
 const usage = `usage: npm run bench [-- NAME...] [--quick] [--json]
 
@@ -55,12 +56,13 @@ async function main(): Promise<number> {
     console.error(`no bench ${unknown}: there is ${Object.keys(benches).join(', ')}`);
     return 2;
   }
-  if (process.geteuid?.() !== 0) {
+  const chosen = names.length > 0 ? names : Object.keys(benches);
+  if (process.geteuid?.() !== 0 && chosen.some((name) => !benches[name]!.unprivileged)) {
     console.error('the bench mounts, so it needs root');
     return 1;
   }
   await build();
-  for (const name of names.length > 0 ? names : Object.keys(benches)) {
+  for (const name of chosen) {
     if (!options.json) console.log(`${name}\n${line(columns.map(([title]) => title))}`);
     for await (const row of benches[name]!.rows(options.quick === true))
       console.log(options.json ? JSON.stringify(row) : line(columns.map(([, , of]) => of(row))));

@@ -30,6 +30,8 @@ export interface Sample {
 
 export interface Bench {
   readonly name: string;
+  /** It mounts nothing, and needs no root. */
+  readonly unprivileged?: true;
   /** The rows as they are measured. `quick` is done within 40 seconds. */
   rows(quick: boolean): AsyncIterable<Row>;
 }

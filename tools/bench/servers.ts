@@ -31,7 +31,8 @@ export async function build(): Promise<void> {
   });
   await client();
 }
-const built = (file: string): string => join(cache, 'js/tools/bench', file);
+/** Where the build has a script. */
+export const built = (file: string): string => join(cache, 'js/tools/bench', file);
 
 /** The load client's program. */
 async function client(): Promise<string> {
@@ -169,5 +170,5 @@ export async function cpuTime(pid: number): Promise<number> {
   return ns / 1000;
 }
 
-/** `BENCH_NODE_OPTIONS='--cpu-prof'` profiles the servers. */
-const profiling = (): string[] => process.env.BENCH_NODE_OPTIONS?.split(' ') ?? [];
+/** `BENCH_NODE_OPTIONS='--cpu-prof'` profiles what is measured. */
+export const profiling = (): string[] => process.env.BENCH_NODE_OPTIONS?.split(' ') ?? [];

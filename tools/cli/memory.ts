@@ -32,7 +32,7 @@ export const memory: Mountable = {
     size: { form: 'size=N[k|m|g|t|%]', help: 'bytes of data at most (default 50% of the memory)' },
     nr_inodes: {
       form: 'nr_inodes=N[k|m|g]',
-      help: 'files at most (default one for 4 KiB of size, at most 16,000,000)',
+      help: 'files at most (default one for 4 KiB of size, at most 8,388,608)',
     },
     atime: {
       form: 'atime=relatime|strict|none',

@@ -7,6 +7,8 @@
 /** How far, in ms, ours may run from the system's clock, which counts whole ms here, before it is set anew. */
 const AHEAD = 1.5;
 const BEHIND = 0.5;
+/** Two readings no farther apart, in ms, are of one time. */
+const AT_ONCE = 0.1;
 
 class Clock {
   /** Since 1970, of the last tick. */
@@ -18,10 +20,16 @@ class Clock {
 
   /** Reads the clock. It runs forward, but for when somebody sets the system's. */
   tick(): this {
-    const elapsed = performance.now();
-    const system = Date.now();
-    const difference = this.#whole + this.#fraction + elapsed - system;
-    if (difference >= AHEAD || difference < -BEHIND) this.#set(system + 0.5 - elapsed);
+    let elapsed = performance.now();
+    let system = Date.now();
+    if (this.#isOff(elapsed, system)) {
+      // Or this thread was held up between the two readings.
+      do {
+        elapsed = performance.now();
+        system = Date.now();
+      } while (performance.now() - elapsed > AT_ONCE);
+      if (this.#isOff(elapsed, system)) this.#set(system + 0.5 - elapsed);
+    }
     const ms = this.#fraction + elapsed;
     const below = ms % 1;
     const total = this.#whole + (ms - below);
@@ -30,6 +38,10 @@ class Clock {
     return this;
   }
 
+  #isOff(elapsed: number, system: number): boolean {
+    const difference = this.#whole + this.#fraction + elapsed - system;
+    return difference >= AHEAD || difference < -BEHIND;
+  }
   #set(origin: number): void {
     this.#whole = Math.floor(origin);
     this.#fraction = origin % 1;

@@ -8,6 +8,7 @@
  */
 import { S_IFMT } from '../../abi/posix.ts';
 import type { Dirent } from '../../protocol/dirent.ts';
+import { MAP_MAX } from '../nodes.ts';
 import type { MemoryNode } from './node.ts';
 
 /** The cookies of "." and ".."; those of names come after. */
@@ -51,6 +52,10 @@ export class Directory {
 
   get size(): number {
     return this.#names.size;
+  }
+  /** Whether no further name can be added. */
+  get full(): boolean {
+    return this.#names.size >= MAP_MAX;
   }
   get(name: string): Entry | undefined {
     return this.#names.get(name);

@@ -9,7 +9,7 @@
  * @see docs/posix.md for where a mount of it differs from tmpfs, and why
  */
 import { totalmem } from 'node:os';
-import { EFBIG, EINVAL, EISDIR, ENODATA, ENOENT, ENXIO, EOPNOTSUPP } from '../../abi/errno.ts';
+import { EFBIG, EINVAL, EISDIR, ENODATA, ENOENT, ENXIO, EOPNOTSUPP, ESTALE } from '../../abi/errno.ts';
 import {
   FATTR_ATIME,
   FATTR_ATIME_NOW,
@@ -59,7 +59,7 @@ import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
 import type { Connection } from '../../protocol/session.ts';
 import { Locks } from '../locks.ts';
-import { HandleTable } from '../nodes.ts';
+import { HandleTable, MAP_MAX } from '../nodes.ts';
 import { changeMode, isAcl, setAcl } from './access.ts';
 import { clock } from './clock.ts';
 import { Content } from './content.ts';
@@ -73,7 +73,7 @@ import { checkXattrName, xattrsOf } from './xattrs.ts';
 export interface MemoryOptions {
   /** Bytes of file data and extended attributes at most, rounded up to pages of 4 KiB. Default: half of the memory that the process may use. */
   readonly size?: number | undefined;
-  /** Files of all kinds at most, the root included; 16,000,000 or fewer. Default: as many as `size` has pages. */
+  /** Files of all kinds at most, the root included; 8,388,608 or fewer. Default: as many as `size` has pages. */
   readonly nrInodes?: number | undefined;
   /** When reading moves access times. Default: as the mount says (noatime, strictatime), else relatime. */
   readonly atime?: Atime | undefined;
@@ -87,8 +87,6 @@ export interface MemoryOptions {
 /** Bytes of memory that this process may use: the machine's, or what its control group leaves of it. */
 export const memoryHere = (): number => Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
 
-/** A Map holds 2^24 entries. */
-const INODES_MAX = 16_000_000;
 /** How much one COPY_FILE_RANGE copies at most, so that others need not wait for long: 2 ms. The caller asks again. */
 const COPY_MOST = 8 << 20;
 /** What a file is always ready for. */
@@ -135,10 +133,10 @@ export class MemoryFs implements Filesystem {
 
   constructor({ size = memoryHere() / 2, nrInodes, atime, generation }: MemoryOptions = {}) {
     const pages = Math.ceil(size / PAGE);
-    const inodes = nrInodes ?? Math.min(INODES_MAX, Math.max(1, pages));
+    const inodes = nrInodes ?? Math.min(MAP_MAX, Math.max(1, pages));
     if (!Number.isSafeInteger(pages) || size < 0) throw new RangeError(`size is ${size}: a number of bytes is needed`);
-    if (!Number.isInteger(inodes) || inodes < 1 || inodes > INODES_MAX)
-      throw new RangeError(`nrInodes is ${inodes}: a whole number from 1 to ${INODES_MAX} is needed`);
+    if (!Number.isInteger(inodes) || inodes < 1 || inodes > MAP_MAX)
+      throw new RangeError(`nrInodes is ${inodes}: a whole number from 1 to ${MAP_MAX} is needed`);
     const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
     this.tree = new Tree(pages, inodes, owner, (kh) => void this.#connection?.notify.poll(kh));
     this.files = new MemoryFiles(this.tree, owner, () => this.#connection?.notify);
@@ -190,9 +188,18 @@ export class MemoryFs implements Filesystem {
   lookup({ nodeid }: Request, { name }: Args<'LOOKUP'>) {
     const node = this.nodes.get(nodeid);
     // Whoever opens a file by its handle asks for these two; of the kernel's path walks none gets here.
-    if (name === '.') return this.#given(node);
+    if (name === '.') return this.#given(this.#reachable(node));
     if (name === '..') return this.#given(this.#parent(node));
     return this.#given(this.tree.find(node, name).node);
+  }
+  /**
+   * ESTALE for a file that was removed and is not open, but still counted: whoever asks for one by its handle has dropped it, and its FORGET
+   * is on the way, behind other requests perhaps. One that is in use the kernel knows without asking.
+   * @see fs/fuse/inode.c: fuse_get_dentry
+   */
+  #reachable(node: MemoryNode): MemoryNode {
+    if (!node.linked && !this.#handles.all().some((open) => open.node === node)) throw ESTALE;
+    return node;
   }
   #parent(node: MemoryNode): MemoryNode {
     const parent = node === this.tree.root ? node : node.parent;

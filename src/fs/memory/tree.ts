@@ -95,12 +95,20 @@ export class Tree {
     return entry;
   }
 
-  /** Refuses a directory in which no name can be made: one that was removed while somebody was in it. */
-  #place(parent: MemoryNode, name: string): Directory {
+  /**
+   * What a name means in a directory, where one may be made. ENOENT (the directory was removed while somebody was in it), ENOTDIR,
+   * ENAMETOOLONG.
+   */
+  #place(parent: MemoryNode, name: string): Entry | undefined {
     const directory = this.directory(parent);
     if (!parent.linked) throw ENOENT;
     checkLength(name);
-    return directory;
+    return directory.get(name);
+  }
+
+  /** Refuses what would be a name too many: to be asked before anything has happened. ENOSPC. */
+  #room(parent: MemoryNode): void {
+    if (this.directory(parent).full) throw ENOSPC;
   }
 
   /** A node without a name yet: its mode, group and ACLs as its directory has it. ENOSPC. */
@@ -129,8 +137,8 @@ export class Tree {
     maker: Maker,
     { umask = 0, rdev = 0, target = '' } = {},
   ): MemoryNode {
-    const directory = this.#place(parent, name);
-    if (directory.get(name)) throw EEXIST;
+    if (this.#place(parent, name)) throw EEXIST;
+    this.#room(parent);
     const isDirectory = (mode & S_IFMT) === S_IFDIR;
     if (isDirectory && parent.nlink >= LINK_MAX) throw EMLINK;
     const node = this.#create(parent, mode, maker, umask);
@@ -150,11 +158,11 @@ export class Tree {
     return this.#create(parent, S_IFREG | (mode & ~S_IFMT), maker, umask);
   }
 
-  /** Gives a file a further name. EPERM (a directory), EEXIST, ENOENT, ENOTDIR, ENAMETOOLONG, EMLINK. */
+  /** Gives a file a further name. EPERM (a directory), EEXIST, ENOENT, ENOTDIR, ENAMETOOLONG, ENOSPC, EMLINK. */
   link(node: MemoryNode, parent: MemoryNode, name: string): void {
     if (node.isDirectory) throw EPERM;
-    const directory = this.#place(parent, name);
-    if (directory.get(name)) throw EEXIST;
+    if (this.#place(parent, name)) throw EEXIST;
+    this.#room(parent);
     if (node.nlink >= LINK_MAX) throw EMLINK;
     node.nlink++;
     this.#put(parent, name, node);
@@ -223,14 +231,13 @@ export class Tree {
 
   /**
    * renameat2(2) with all its flags. EINVAL (into itself), EEXIST (NOREPLACE), ENOENT, ENOTDIR, EISDIR, ENOTEMPTY,
-   * ENAMETOOLONG, ENOSPC (WHITEOUT).
+   * ENAMETOOLONG, ENOSPC.
    */
   rename(from: MemoryNode, oldname: string, to: MemoryNode, newname: string, flags: number, maker: Maker): void {
     if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) throw EINVAL;
-    const directory = this.#place(to, newname);
+    const there = this.#place(to, newname);
     const entry = this.find(from, oldname);
     const { node } = entry;
-    const there = directory.get(newname);
     this.#outside(node, to);
     if (flags & RENAME_EXCHANGE) {
       if (there === undefined) throw ENOENT;
@@ -240,17 +247,21 @@ export class Tree {
     if (there?.node === node) return; // two names of one file: nothing happens, rename(2)
     if (there && node.isDirectory) this.#removable(there.node);
     else if (there?.node.isDirectory) throw EISDIR;
-    if (flags & RENAME_WHITEOUT && this.nodes.size >= this.inodes) throw ENOSPC;
+    // A name that leaves its own directory makes the room that it needs.
+    if (!there && (to !== from || flags & RENAME_WHITEOUT)) this.#room(to);
+    // An overlay's mark that there is nothing here: a character device 0:0. The last that may be refused.
+    const whiteout = flags & RENAME_WHITEOUT ? this.#create(from, S_IFCHR, maker, 0) : undefined;
 
-    this.#take(entry);
+    if (whiteout) {
+      whiteout.nlink = 1;
+      this.#turn(entry, whiteout);
+    } else this.#take(entry);
     if (there) {
       const replaced = there.node;
       this.#turn(there, node);
       this.#release(replaced);
     } else this.#put(to, newname, node);
     node.touchInode();
-    // An overlay's mark that there is nothing here: a character device 0:0.
-    if (flags & RENAME_WHITEOUT) this.make(from, oldname, S_IFCHR, maker);
   }
 
   #exchange(one: Entry, other: Entry): void {
