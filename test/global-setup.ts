@@ -1,15 +1,22 @@
 /**
- * Mounts fusectl, once before all tests, where root has kernel tests to run and the machine did not mount it at boot, as
- * systemd does. Without it no test can abort a connection, nor can the watchdog of one that hangs. It stays mounted: a
- * second run on the machine may use it by the time this one ends, and it is empty but for connections that are there.
+ * What the machine needs before the tests, once for all of them. fusectl is mounted where root has kernel tests to run and
+ * the machine did not mount it at boot, as systemd does: without it no test can abort a connection, nor can the watchdog of
+ * one that hangs. It stays mounted: a second run on the machine may use it by the time this one ends, and it is empty but
+ * for connections that are there. FUSE over io_uring is switched on, and put back.
  */
 import { execFileSync } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { CONNECTIONS, mountAt } from '../src/mountinfo.ts';
+import { PARAMETER } from '../src/uring/transport-system.ts';
 import { lacking } from './support.ts';
 
-export default function setup(): void {
-  if (lacking !== undefined) return;
+export default function setup(): (() => void) | undefined {
+  if (lacking !== undefined) return undefined;
+  mountControl();
+  return switchOn();
+}
+
+function mountControl(): void {
   try {
     closeSync(openSync('/dev/fuse', 'r+')); // loads the module, which makes the directory
     if (mountAt(CONNECTIONS)?.type !== 'fusectl')
@@ -17,4 +24,17 @@ export default function setup(): void {
   } catch (error) {
     console.error(`fusectl can't be mounted, and tests that need it will fail: ${(error as Error).message}`);
   }
+}
+
+/** Switches FUSE over io_uring on for the mounts of the tests; what is returned puts back what was there. */
+function switchOn(): (() => void) | undefined {
+  let before: string;
+  try {
+    before = readFileSync(PARAMETER, 'latin1');
+    if (before.startsWith('Y')) return undefined;
+    writeFileSync(PARAMETER, 'Y');
+  } catch {
+    return undefined; // the tests of that transport are skipped, and fail in CI
+  }
+  return () => writeFileSync(PARAMETER, before);
 }

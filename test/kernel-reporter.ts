@@ -16,7 +16,9 @@ export default class KernelReporter implements Reporter {
     const tests = all.filter((test) => test.name.startsWith(KERNEL));
     const ran = tests.filter((test) => test.result().state !== 'skipped');
     const skipped = tests.length - ran.length;
-    console.log(`kernel tests: ${ran.length} ran, ${skipped} skipped${lacking ? `: ${lacking}` : ''}`);
+    console.log(
+      `kernel tests: ${ran.length} ran, ${skipped} skipped${lacking ? `: ${lacking}` : ''}${perProject(ran)}`,
+    );
     let few = false;
     if (process.env.CI === 'true') {
       const least = Number(readFileSync(LEAST, 'utf8'));
@@ -31,4 +33,12 @@ export default class KernelReporter implements Reporter {
     const of = (state: string) => all.filter((test) => test.result().state === state).length;
     console.log(`${of('passed')} passed, ${of('failed') + broken} failed`);
   }
+}
+
+/** How many ran over each transport, where there are several. */
+function perProject(tests: readonly TestCase[]): string {
+  const counts = new Map<string, number>();
+  for (const { project } of tests) counts.set(project?.name ?? '', (counts.get(project?.name ?? '') ?? 0) + 1);
+  const parts = [...counts].filter(([name]) => name !== '').map(([name, count]) => `${count} ${name}`);
+  return parts.length > 0 ? ` (${parts.join(', ')})` : '';
 }

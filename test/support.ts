@@ -9,10 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { type Hooks, type Mount, mount } from '../src/mount.ts';
+import type { Hooks, Mount } from '../src/mount.ts';
 import { connectionDirectory, mountAt, mountEntries } from '../src/mountinfo.ts';
 import type { MountOptions } from '../src/options.ts';
 import type { Filesystem } from '../src/protocol/filesystem.ts';
+import { lackingTransport, mountOver } from './transport.ts';
 
 /** How the name of a test that needs the kernel begins. */
 export const KERNEL = 'kernel: ';
@@ -22,7 +23,7 @@ export const lacking: string | undefined = (() => {
   if (process.geteuid?.() !== 0) return 'not root';
   try {
     accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
-    return undefined;
+    return lackingTransport;
   } catch {
     return 'no usable /dev/fuse';
   }
@@ -112,7 +113,7 @@ export async function mounted(
 ): Promise<TestMount> {
   const dir = temporary();
   const before = descriptors();
-  const mine = await mount(filesystem, dir, options);
+  const mine = await mountOver(filesystem, dir, options);
   // Not a timer: a thread that blocks on its own mount fires none.
   const guard = spawn(
     'sh',

@@ -39,9 +39,9 @@ const libcSysconf = libc.func('int64 sysconf(int name)');
 const libcSocketpair = libc.func('int socketpair(int domain, int type, int protocol, _Out_ int *pair)');
 const libcSetsockopt = libc.func('int setsockopt(int fd, int level, int name, int *value, uint length)');
 const libcGettid = libc.func('int gettid()');
+const libcGetaffinity = libc.func('int sched_getaffinity(int pid, size_t size, _Out_ uint8_t *mask)');
+const libcSetaffinity = libc.func('int sched_setaffinity(int pid, size_t size, uint8_t *mask)');
 const libcEventfd = libc.func('int eventfd(uint count, int flags)');
-const libcSetAffinity = libc.func('int sched_setaffinity(int thread, size_t size, void *mask)');
-const libcGetAffinity = libc.func('int sched_getaffinity(int thread, size_t size, void *mask)');
 // glibc has no wrappers for io_uring; their numbers are the same on every architecture.
 const libcUringSetup = libc.func('syscall', 'int64', ['int64', 'uint', 'uintptr_t']);
 const libcUringEnter = libc.func('syscall', 'int64', ['int64', 'uint', 'uint', 'uint', 'uint', 'uintptr_t', 'size_t']);
@@ -201,6 +201,22 @@ export const pageSize: number = libcSysconf(SC_PAGESIZE);
 /** The calling thread's id, which is what a request's `pid` holds when this thread made it. */
 export const gettid = (): number => libcGettid();
 
+/** Bytes of a set of CPUs: 8192 of them. */
+const CPU_SET = 1024;
+/** Calls on a CPU, where the calling thread stays for as long as that takes. EINVAL where it may not run there. */
+export function onCpu<T>(cpu: number, call: () => T): T {
+  const allowed = new Uint8Array(CPU_SET);
+  checked(libcGetaffinity(0, CPU_SET, allowed), 'sched_getaffinity');
+  const one = new Uint8Array(CPU_SET);
+  one[cpu >> 3] = 1 << (cpu & 7);
+  checked(libcSetaffinity(0, CPU_SET, one), 'sched_setaffinity');
+  try {
+    return call();
+  } finally {
+    libcSetaffinity(0, CPU_SET, allowed);
+  }
+}
+
 const EFD_CLOEXEC = 0o2000000;
 const EFD_NONBLOCK = 0o4000;
 /** eventfd(2): a counter that is readable while it is not 0. Neither reading nor writing waits. */
@@ -219,12 +235,10 @@ export function socketpair(bytes: number): [number, number] {
   return pair;
 }
 
-/** Bytes of a set of CPUs: 8192 of them. */
-const CPU_SET = 1024;
 /** The CPUs that the calling thread may run on. sched_getaffinity(2). */
 export function usableCpus(): number[] {
   const mask = new Uint8Array(CPU_SET);
-  checked(libcGetAffinity(0, CPU_SET, mask), 'sched_getaffinity');
+  checked(libcGetaffinity(0, CPU_SET, mask), 'sched_getaffinity');
   const cpus: number[] = [];
   for (let cpu = 0; cpu < CPU_SET * 8; cpu++) if (mask[cpu >> 3]! & (1 << (cpu & 7))) cpus.push(cpu);
   return cpus;
@@ -233,7 +247,7 @@ export function usableCpus(): number[] {
 export function pinTo(cpus: readonly number[]): boolean {
   const mask = new Uint8Array(CPU_SET);
   for (const cpu of cpus) mask[cpu >> 3]! |= 1 << (cpu & 7);
-  return libcSetAffinity(0, CPU_SET, mask) === 0;
+  return libcSetaffinity(0, CPU_SET, mask) === 0;
 }
 
 /** A watch on a descriptor. Hold it: collected, it silently stops; `close()` ends it. */

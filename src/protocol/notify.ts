@@ -158,7 +158,7 @@ export class Notifications {
    * and where several threads serve, of which another one would get the request.
    */
   resend(): Promise<void> {
-    if (this.#payload !== undefined || !this.#resends) return optional(Promise.reject(EOPNOTSUPP));
+    if ((this.#payload !== undefined || !this.#resends) && !this.#closed) return optional(Promise.reject(EOPNOTSUPP));
     this.#resentUntil = Number.POSITIVE_INFINITY;
     const over = () => {
       this.#resentUntil = performance.now() + RESENDING;

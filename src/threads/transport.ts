@@ -60,7 +60,7 @@ export class ThreadsTransport implements Transport {
     const of = plan(linux.cpus(), payloadSize(agreement.reply), { ...this.#options, threaded: true });
     const parts = shareOut(of.queues, usableCpus(), this.#workers.count);
     const answers = await this.#workers.ask('prepared', (index) => {
-      const { queues, cpus } = parts[index]!;
+      const { queues, cpus } = parts[index] ?? { queues: [], cpus: [] }; // more threads than queues
       return { kind: 'prepare', fd: this.#fd, agreement, queues, cpus };
     });
     const refused = answers.find(({ begun }) => !begun);

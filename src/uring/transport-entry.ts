@@ -6,7 +6,7 @@
  * runs (`handlerTimeout`), that would not do: with the answer the memory is the kernel's again, for the next request, and the
  * handler would write into that one. Such requests get a slot apart, in memory of its own.
  */
-import { fuse_in_header, fuse_uring_req_header } from '../abi/fuse.ts';
+import { fuse_in_header, fuse_notify_retrieve_in, fuse_uring_req_header } from '../abi/fuse.ts';
 import { Memory } from '../abi/memory.ts';
 import { pageSize } from '../abi/syscall.ts';
 import { type Buffers, Slot } from '../protocol/slot.ts';
@@ -73,8 +73,8 @@ export class Entry {
   state: EntryState = 'new';
   /** The command that the kernel has, or had last. */
   command = 0;
-  /** Whether a request has ever come to it. */
-  used = false;
+  /** Registered after the others, and never used yet. */
+  fresh = false;
   /** Whether its request's handler has not settled. */
   waiting = false;
   /** What is to be committed: bytes of the body, or a negated errno. */
@@ -134,4 +134,13 @@ export class EntryMemory {
   drop(): void {
     for (const memory of this.#pieces.splice(0)) memory.clear();
   }
+}
+
+/** NOTIFY_REPLY alone has its struct in the payload, before the data: puts both where those of other requests are. */
+export function unpack({ view, bytes }: EntryBuffers, size: number): number {
+  const { size: struct } = fuse_notify_retrieve_in;
+  if (size < struct) return 0;
+  bytes.copy(Buffer.from(view.buffer, view.byteOffset, view.byteLength), OP_IN, 0, struct);
+  bytes.copyWithin(0, struct, size);
+  return size - struct;
 }

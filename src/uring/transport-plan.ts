@@ -74,8 +74,8 @@ export function describe({ queues, depth, most, bytes, mostBytes }: Plan): strin
 export function countCpus(list: string): number {
   let count = 0;
   for (const part of list.trim().split(',')) {
-    const [from, to] = part.split('-').map(Number);
-    count += (to ?? from!) - from! + 1;
+    const [, from, to = from] = /^(\d+)(?:-(\d+))?$/u.exec(part) ?? [];
+    count += Number(to) - Number(from) + 1;
   }
   if (!(count >= 1)) throw new RangeError(`not a list of CPUs: ${list}`);
   return count;

@@ -7,9 +7,10 @@
  * nowhere else, and notifications are written there. What carried a request carries its reply.
  *
  * An entry is lent until its reply: a handler that waits keeps it, and with all of a queue's entries kept nothing comes
- * from that CPU any more, not even the unlock that others wait for. So further entries are registered while some are left.
- * The kernel does not give them what waits in its queue already; only a commit there takes that out. So the last entry that
- * has ever come and gone never waits for a lock: it is answered ENOLCK.
+ * from that CPU any more, not even the unlock that others wait for. So further entries are registered while some are left,
+ * up to a limit, and the last of all never waits for a lock: it is answered ENOLCK. The kernel does not give further entries
+ * what waits in its queue already; only a commit there takes that out. Where no entry is left that will be committed, a
+ * request of our own making is: a RETRIEVE of nothing, written on the queue's CPU, whose NOTIFY_REPLY comes to one of them.
  * @see fs/fuse/dev_uring.c
  */
 import {
@@ -23,21 +24,23 @@ import {
   ENOTCONN,
   type Errno,
   errno,
+  SystemError,
 } from '../abi/errno.ts';
-import { fuse_lk_in, fuse_notify_retrieve_in, fuse_out_header } from '../abi/fuse.ts';
+import { fuse_lk_in, fuse_out_header } from '../abi/fuse.ts';
 import { FUSE_IO_URING_CMD_COMMIT_AND_FETCH, FUSE_IO_URING_CMD_REGISTER } from '../abi/fuse-constants.ts';
 import { F_UNLCK } from '../abi/posix.ts';
 import { close, duplicate } from '../abi/syscall.ts';
-import { IORING_OP, IORING_REGISTER_FILES, IOSQE_FIXED_FILE } from '../abi/uring-constants.ts';
 import { DeviceTransport } from '../protocol/device.ts';
 import { type Agreement, payloadSize } from '../protocol/init.ts';
+import { encodeNotification } from '../protocol/notify.ts';
 import { type Operation, operations } from '../protocol/operations.ts';
 import type { Session } from '../protocol/session.ts';
 import type { Slot } from '../protocol/slot.ts';
 import type { Transport } from '../protocol/transport.ts';
-import { lowWord, type Queues, SUBSYSTEM, slotOf } from './queues.ts';
+import { SUBSYSTEM, slotOf } from './queues.ts';
 import type { Ring } from './ring.ts';
-import { type Entry, EntryBuffers, EntryMemory, OP_IN, slotIn, WORD } from './transport-entry.ts';
+import { Commands, holdFile } from './transport-command.ts';
+import { type Entry, EntryBuffers, EntryMemory, OP_IN, slotIn, unpack, WORD } from './transport-entry.ts';
 import { Lookout } from './transport-lookout.ts';
 import { describe, type Plan, type PlanOptions, plan } from './transport-plan.ts';
 import type { Beside, Share } from './transport-share.ts';
@@ -45,11 +48,6 @@ import { linux, type TransportSystem, whyNotOffered } from './transport-system.t
 
 /** Places for commands in the submission queue: more go in with another system call. */
 const PLACES = 256;
-/**
- * A command, to a file that the ring holds: to take a descriptor's file anew each time is work, and threads that
- * serve one connection would count the users of the same file, each on another CPU.
- */
-const COMMAND = IORING_OP.URING_CMD | (IOSQE_FIXED_FILE << 8);
 /** Bytes of a reply from which on it is not kept until the turn's end: written now, it is still in the CPU's cache. */
 const LARGE = 64 << 10;
 /** Bytes of a request that waits outside of its entry. */
@@ -67,11 +65,16 @@ const LOCK_TYPE = fuse_lk_in.offset.lk + 16;
 interface Queue {
   readonly index: number;
   entries: number;
-  /** Those that no request has come to yet: registered later, they take nothing out of a queue that is full. */
+  /** Those registered later, and never used yet: they take nothing out of a queue that was full. */
   fresh: number;
   /** Those whose handler has not settled. */
   waiting: number;
+  /** A request of our own making is on its way. */
+  nudged: boolean;
 }
+/** The ids of those requests: even, the queue's number in it, and neither the kernel's nor a RETRIEVE's of the session. */
+const NUDGE = 1n << 61n;
+const NUDGE_HIGH = Number(NUDGE >> 32n);
 
 export class UringTransport implements Transport {
   readonly gone: Promise<void>;
@@ -84,6 +87,7 @@ export class UringTransport implements Transport {
   readonly #options: PlanOptions;
   readonly #system: TransportSystem;
   #ring: Ring | undefined;
+  #commands: Commands | undefined;
   #memory: EntryMemory | undefined;
   /** The ring's own descriptor: commands may be on their way when the other is closed already. */
   #fd = -1;
@@ -98,6 +102,8 @@ export class UringTransport implements Transport {
   /** Why there are to be no further entries. */
   #limited = false;
   #warned = false;
+  /** Whether a lock was refused. */
+  #full = false;
   /** Commands that the kernel has, or is about to get. */
   #outstanding = 0;
   /** Commands that found no place. */
@@ -141,7 +147,13 @@ export class UringTransport implements Transport {
       const of = plan(this.#system.cpus(), payloadSize(reply), this.#options);
       this.plan = of;
       this.#memory = new EntryMemory(of, this.#system.reserve);
-      this.#queues = Array.from({ length: of.queues }, (_, index) => ({ index, entries: 0, fresh: 0, waiting: 0 }));
+      this.#queues = Array.from({ length: of.queues }, (_, index) => ({
+        index,
+        entries: 0,
+        fresh: 0,
+        waiting: 0,
+        nudged: false,
+      }));
       // One for each queue first: the kernel begins when none is without.
       const mine = this.#share?.queues ?? this.#queues.map(({ index }) => index);
       this.#add(mine.length * of.depth, (i) => mine[i % mine.length]!);
@@ -149,7 +161,11 @@ export class UringTransport implements Transport {
       const completions = Math.min(65_536, Math.max(2 * PLACES, mine.length * of.most));
       this.#ring = this.#system.ring({ entries: PLACES, completions, sqe128: true });
       this.#fd = duplicate(this.#deviceFd);
-      this.#prepare(this.#ring);
+      // A ring of a thread of its own is nobody else's either: it can hold the file.
+      if (this.#share) holdFile(this.#ring, this.#fd, this.#system);
+      this.#commands = new Commands(this.#ring.queues, this.#share ? 'held' : this.#fd);
+      this.#ring.attach(SUBSYSTEM.fuse, this.#reaped, this.#again);
+      this.#free = this.#ring.occupy();
       return { begun: true, what: describe(of) };
     } catch (error) {
       this.drop();
@@ -171,33 +187,12 @@ export class UringTransport implements Transport {
     this.#fd = -1;
   }
 
-  /** Writes into all places what all commands have in common: afterwards only the words that differ. */
-  #prepare(ring: Ring): void {
-    const files = this.#system.reserve(4);
-    new DataView(files.buffer).setInt32(0, this.#fd, true);
-    ring.register(IORING_REGISTER_FILES, files.address, 1);
-    files.free();
-    const { queues } = ring;
-    for (let i = 0; i < queues.entries; i++) this.#blank(queues, i * queues.stride);
-    ring.attach(SUBSYSTEM.fuse, this.#reaped, this.#again);
-    this.#free = ring.occupy();
-  }
-
-  /** What all commands have in common. */
-  #blank({ sqes, stride }: Queues, at: number): void {
-    sqes.fill(0, at, at + stride);
-    sqes[at] = COMMAND;
-    sqes[at + 1] = 0; // the ring's only file
-  }
-
   /** Makes entries; they are registered with `#register`. */
   #add(count: number, queueOf: (i: number) => number): Entry[] {
     const made = [...this.#memory!.entries(this.#entries.length, count, queueOf)];
     for (const entry of made) {
       this.#entries.push(entry);
-      const queue = this.#queues[entry.queue]!;
-      queue.entries++;
-      queue.fresh++;
+      this.#queues[entry.queue]!.entries++;
     }
     return made;
   }
@@ -222,7 +217,10 @@ export class UringTransport implements Transport {
     const count = Math.min(wanted, this.plan!.most - queue.entries);
     if (count <= 0 || this.#limited || this.#closed) return;
     try {
-      this.#register(this.#add(count, () => queue.index));
+      const made = this.#add(count, () => queue.index);
+      for (const entry of made) entry.fresh = true;
+      queue.fresh += count;
+      this.#register(made);
     } catch (error) {
       this.#noMore((error as Error).message);
     }
@@ -241,29 +239,8 @@ export class UringTransport implements Transport {
     const ring = this.#ring!;
     if (ring.queues.full) ring.flush();
     if (this.#backlog.length > 0 || ring.queues.full) this.#backlog.push(entry);
-    else this.#place(entry);
+    else this.#commands!.place(entry);
     ring.later();
-  }
-
-  #place(entry: Entry): void {
-    const { queues } = this.#ring!;
-    const { sqes } = queues;
-    const at = queues.place();
-    if (sqes[at] !== COMMAND) this.#blank(queues, at); // another operation has been in this place
-    sqes[at + 2] = entry.command; // cmd_op
-    sqes[at + 8] = lowWord(SUBSYSTEM.fuse, entry.index); // user_data; its upper word stays 0
-    if (entry.command === FUSE_IO_URING_CMD_REGISTER) {
-      sqes[at + 4] = entry.iovecs; // addr
-      sqes[at + 5] = entry.iovecs / 0x1_0000_0000;
-      sqes[at + 6] = 2; // len: of iovecs
-      sqes[at + 14] = 0; // commit_id
-      sqes[at + 15] = 0;
-    } else {
-      const { words } = entry.buffers;
-      sqes[at + 14] = words[WORD.commitLow]!;
-      sqes[at + 15] = words[WORD.commitHigh]!;
-    }
-    sqes[at + 16] = entry.queue; // qid
   }
 
   /** Sends an entry's reply and lets it wait for the next request. Its memory is the kernel's from now on. */
@@ -303,9 +280,9 @@ export class UringTransport implements Transport {
 
   #deliver(entry: Entry): void {
     this.#served++;
-    if (!entry.used) {
-      entry.used = true;
-      this.#ready = true;
+    this.#ready = true;
+    if (entry.fresh) {
+      entry.fresh = false;
       this.#queues[entry.queue]!.fresh--;
     }
     entry.answer = undefined;
@@ -316,6 +293,10 @@ export class UringTransport implements Transport {
       return this.#commit(entry, -EIO.errno);
     }
     const opcode = words[WORD.opcode]!;
+    if (opcode === NOTIFY_REPLY && words[WORD.commitHigh] === NUDGE_HIGH) {
+      this.#queues[entry.queue]!.nudged = false;
+      return this.#commit(entry, 0);
+    }
     this.#held++;
     if (this.#session.options.handlerTimeout !== undefined && holding[opcode & 0xffff] === 1)
       return this.#session.serve(this.#setApart(entry, size));
@@ -340,7 +321,8 @@ export class UringTransport implements Transport {
     const what = `${name} of entry ${entry.index}, queue ${entry.queue}: ${errno(-res).code}`;
     const queue = this.#queues[entry.queue]!;
     queue.entries--;
-    if (!entry.used) queue.fresh--;
+    if (entry.fresh) queue.fresh--;
+    entry.fresh = false;
     if (command === FUSE_IO_URING_CMD_REGISTER) {
       // A queue without any keeps the ring from ever being ready, and the kernel then asks over the device.
       if (this.#ready) this.#noMore(what);
@@ -369,7 +351,7 @@ export class UringTransport implements Transport {
   readonly #again = (round: number): boolean => {
     if (this.#closed) return false;
     const { queues } = this.#ring!;
-    while (this.#backlog.length > 0 && queues.space > 0) this.#place(this.#backlog.shift()!);
+    while (this.#backlog.length > 0 && queues.space > 0) this.#commands!.place(this.#backlog.shift()!);
     const served = this.#served;
     this.#served = 0;
     // One of several threads sleeps in the kernel at once: there, on its own CPU, it is in nobody's way.
@@ -423,10 +405,37 @@ export class UringTransport implements Transport {
     queue.waiting++;
     const lock = slot.request.opcode === SETLKW && slot.view.getUint32(OP_IN + LOCK_TYPE, true) !== F_UNLCK;
     if (!whole && entry.buffers === buffers && slot.end <= SMALL) this.#moveOut(entry, slot);
-    if (lock) return this.#mayLock(queue);
-    // Half of them wait: there are to be as many again.
-    if (2 * queue.waiting > queue.entries) this.#grow(queue, queue.entries);
-    return undefined;
+    // Locks are waited for without end, and what ends the waiting comes through the same queues: all get what they may have.
+    if (lock && !this.#locks) {
+      this.#locks = true;
+      for (const each of this.#queues) this.#grow(each, this.plan!.most);
+    } else if (2 * queue.waiting > queue.entries) this.#grow(queue, queue.entries);
+    if (queue.waiting < queue.entries - queue.fresh || (queue.fresh > 0 && this.#nudge(queue, slot))) return undefined;
+    if (!lock) return undefined;
+    if (!this.#full)
+      this.#session.warn(
+        `${queue.waiting} requests of CPU ${queue.index} wait: further ones for a lock are answered ENOLCK; ring_limit raises that`,
+      );
+    this.#full = true;
+    return ENOLCK;
+  }
+
+  /**
+   * Makes a request on a queue's CPU, whose commit takes out what may wait in that queue. False where it can't be made: of
+   * what is no regular file the kernel retrieves nothing.
+   */
+  #nudge(queue: Queue, { request: { nodeid } }: Slot): boolean {
+    if (queue.nudged) return true;
+    try {
+      const values = { notify_unique: NUDGE + BigInt(2 * queue.index), nodeid, offset: 0, size: 0 };
+      this.#ring!.flush(); // the entries that it is to come to
+      this.#system.notify(this.#deviceFd, encodeNotification('RETRIEVE', values), queue.index);
+      queue.nudged = true;
+      return true;
+    } catch (error) {
+      if (error instanceof SystemError) return false; // a CPU that this process may not run on
+      throw error;
+    }
   }
 
   /** The request, with its slot, to memory of its own: it may be answered whatever its handler still does. */
@@ -436,21 +445,6 @@ export class UringTransport implements Transport {
     slot.use(small);
     entry.slot = this.#spare.pop() ?? slotIn(entry.buffers);
     entry.slot.use(entry.buffers);
-  }
-
-  /** Locks are waited for without end, and what ends the waiting comes through the same queues: all get what they may have. */
-  #mayLock(queue: Queue): Errno | undefined {
-    if (!this.#locks) {
-      this.#locks = true;
-      for (const each of this.#queues) this.#grow(each, this.plan!.most);
-    }
-    if (queue.waiting < queue.entries - queue.fresh) return undefined;
-    if (!this.#warned)
-      this.#session.warn(
-        `${queue.waiting} requests of CPU ${queue.index} wait: further ones for a lock are answered ENOLCK; ring_limit raises that`,
-      );
-    this.#warned = true;
-    return ENOLCK;
   }
 
   resume(): void {
@@ -513,13 +507,4 @@ export class UringTransport implements Transport {
       this.#resolveGone();
     });
   }
-}
-
-/** NOTIFY_REPLY alone has its struct in the payload, before the data: puts both where those of other requests are. */
-function unpack({ view, bytes }: EntryBuffers, size: number): number {
-  const { size: struct } = fuse_notify_retrieve_in;
-  if (size < struct) return 0;
-  bytes.copy(Buffer.from(view.buffer, view.byteOffset, view.byteLength), OP_IN, 0, struct);
-  bytes.copyWithin(0, struct, size);
-  return size - struct;
 }

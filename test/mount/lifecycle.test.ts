@@ -6,9 +6,10 @@ import { afterAll, beforeAll, expect } from 'vitest';
 import { MNT_DETACH } from '../../src/abi/posix.ts';
 import { mount as sysMount, umount2 } from '../../src/abi/syscall.ts';
 import { MemoryFs } from '../../src/fs/index.ts';
-import { type Mount, mount } from '../../src/mount.ts';
+import type { Mount } from '../../src/mount.ts';
 import { abortConnection, mountAt, mountEntries } from '../../src/mountinfo.ts';
 import { client, kernelTest, lacking, mounted, run, start, temporary, until } from '../support.ts';
+import { mountOver } from '../transport.ts';
 import { attempt, ServerProcess } from './servers/process.ts';
 import type { Behaviour } from './servers/server.ts';
 
@@ -37,7 +38,7 @@ afterAll(() => {
 });
 
 /** A bare mount at `dir`: these tests are about its end, which `mounted` would see to. */
-const bare = (): Promise<Mount> => mount(new MemoryFs(), dir);
+const bare = (): Promise<Mount> => mountOver(new MemoryFs(), dir);
 
 const outside: Record<string, readonly string[]> = {
   umount: ['umount'],
@@ -71,7 +72,7 @@ kernelTest('destroy is called once, before closed resolves, however the mount en
   };
   for (const [name, end] of Object.entries(ends)) {
     let destroyed = 0;
-    const mine = await mount(Object.assign(new MemoryFs(), { destroy: () => void destroyed++ }), dir);
+    const mine = await mountOver(Object.assign(new MemoryFs(), { destroy: () => void destroyed++ }), dir);
     await end(mine);
     await mine.closed;
     expect(destroyed, name).toBe(1);
@@ -117,7 +118,7 @@ kernelTest('a busy mount: lazy detaches it and serves on until the last user is 
 });
 
 kernelTest('a busy mount: force fails what is in flight and detaches it', async () => {
-  const mine = await mount(Object.assign(new MemoryFs(), { statfs: () => new Promise<never>(() => {}) }), dir);
+  const mine = await mountOver(Object.assign(new MemoryFs(), { statfs: () => new Promise<never>(() => {}) }), dir);
   const asking = attempt('stat', ['-f', dir]);
   await until(() => mine.session.inflight.length > 0, 'STATFS');
   const sitter = await busy(dir);
@@ -254,7 +255,7 @@ kernelTest('a mount that was moved is found at its new place', async () => {
   await run('mount', ['--make-private', place]);
   mkdirSync(join(place, 'from'));
   mkdirSync(join(place, 'to'));
-  const mine = await mount(new MemoryFs(), join(place, 'from'));
+  const mine = await mountOver(new MemoryFs(), join(place, 'from'));
   await run('mount', ['--move', join(place, 'from'), join(place, 'to')]);
   await mine.unmount();
   expect(await mine.closed).toEqual({ reason: 'unmounted' });
@@ -321,7 +322,7 @@ kernelTest(
     server.process.kill('SIGKILL');
     expect((await waiting).err).toMatch(GONE);
     expect((await attempt('ls', [server.dir])).err).toMatch(/Transport endpoint is not connected/);
-    await expect(mount(new MemoryFs(), server.dir)).rejects.toMatchObject({
+    await expect(mountOver(new MemoryFs(), server.dir)).rejects.toMatchObject({
       reason: 'dead-mount',
       message: `${server.dir} is a dead mount, its server is gone: clean it with rawfuse unmount ${server.dir}`,
     });

@@ -8,9 +8,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { MemoryFs } from '../../src/fs/index.ts';
 import { kernelTest, lacking, mounted, run, start, temporary, until } from '../support.ts';
+import { KERNEL_DIFFERS } from '../transport.ts';
 import { Client } from './python.ts';
 
-const MANY = 10_000;
+const MANY = KERNEL_DIFFERS.waiters;
 /** In ms: ten thousand threads take some seconds, more on a busy machine. */
 const LONG = 120_000;
 const LONG_WATCHDOG = { watchdog: 110_000 };

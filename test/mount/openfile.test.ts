@@ -151,7 +151,7 @@ reader.join()`;
   expect(m.recorder.count('write')).toBe(1);
   tree.hold!.resolve();
   expect(await stream.said()).toBe('wri'); // read after the write had changed it
-  expect([await file.said(), await file.said()]).toEqual(['con', 7]);
+  expect(new Set([await file.said(), await file.said()])).toEqual(new Set(['con', 7])); // two threads say it
 });
 
 kernelTest('CACHE_DIR lists a directory without asking again', async () => {

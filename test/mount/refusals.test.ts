@@ -8,6 +8,7 @@ import { mountEntries } from '../../src/mountinfo.ts';
 import type { MountOptions } from '../../src/options.ts';
 import type { Filesystem } from '../../src/protocol/filesystem.ts';
 import { kernelTest, temporary } from '../support.ts';
+import { over } from '../transport.ts';
 import { ServerProcess } from './servers/process.ts';
 
 const state = () => ({
@@ -31,7 +32,7 @@ async function refused(
   writeFileSync(join(dir, 'file'), '');
   symlinkSync('loop', join(dir, 'loop'));
   try {
-    await mount(filesystem, join(dir, at), options);
+    await mount(filesystem, join(dir, at), over(options));
   } catch (error) {
     expect(state()).toEqual({ mounts: [], devices: [] });
     (error as Error).message = (error as Error).message.replaceAll(dir, 'DIR');

@@ -8,9 +8,10 @@ import { memory } from './memory.ts';
 import { protocol } from './protocol.ts';
 import { build } from './servers.ts';
 import { threads } from './threads.ts';
+import { transports } from './transports.ts';
 import { uring } from './uring.ts';
 
-const benches: Readonly<Record<string, Bench>> = { protocol, memory, threads, uring };
+const benches: Readonly<Record<string, Bench>> = { protocol, memory, transports, threads, uring };
 
 const usage = `usage: npm run bench [-- NAME...] [--quick] [--json]
 
@@ -34,6 +35,11 @@ const figure = (n: number): string =>
 /** The first column to the left, the others to the right. */
 const line = (cells: readonly string[]): string =>
   cells.map((cell, i) => (i === 0 ? cell.padEnd(columns[i]![1]) : cell.padStart(columns[i]![1]))).join('  ');
+
+const details = ({ details = {} }: Row): string =>
+  Object.entries(details)
+    .map(([name, [ours, baseline]]) => `  ${name} ${ours.toFixed(1)} / ${baseline.toFixed(1)}`)
+    .join('');
 
 async function main(): Promise<number> {
   let names: string[];
@@ -65,7 +71,7 @@ async function main(): Promise<number> {
   for (const name of chosen) {
     if (!options.json) console.log(`${name}\n${line(columns.map(([title]) => title))}`);
     for await (const row of benches[name]!.rows(options.quick === true))
-      console.log(options.json ? JSON.stringify(row) : line(columns.map(([, , of]) => of(row))));
+      console.log(options.json ? JSON.stringify(row) : line(columns.map(([, , of]) => of(row))) + details(row));
   }
   return 0;
 }

@@ -21,6 +21,8 @@ export interface Row {
   readonly baselineCpuUs: number | null;
   /** What the ratio (or, where it says so, our figure) is held to; absent where a row only informs. */
   readonly target?: string | undefined;
+  /** More figures by their names, ours and the baseline's, where a bench has some. */
+  readonly details?: Readonly<Record<string, readonly [number, number]>> | undefined;
 }
 
 export interface Sample {

@@ -1,14 +1,17 @@
 /**
- * A server under test, a process of its own: `node server.js WHICH DIR errno|negative sync|async`. Mounts,
+ * A server under test, a process of its own: `node server.js WHICH DIR errno|negative sync|async TRANSPORT`. Mounts,
  * says `ready` over its channel, and answers the bench's questions about itself. Ends when the
  * channel does.
  */
 import { spawn } from 'node:child_process';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { O_CLOEXEC, O_RDWR } from '../../src/abi/posix.ts';
+import { open, mount as sysMount } from '../../src/abi/syscall.ts';
 import { MemoryFs } from '../../src/fs/index.ts';
 import { type Filesystem, type Mount, mount } from '../../src/index.ts';
 import { DeviceTransport } from '../../src/protocol/device.ts';
+import { Session } from '../../src/protocol/session.ts';
 import { type Absent, canned, cannedAsync } from './canned.ts';
 import { fill } from './memory-fill.ts';
 import { rawLoop } from './raw-loop.ts';
@@ -16,9 +19,11 @@ import shared, { share } from './threads-fs.ts';
 
 /**
  * The canned filesystem, the raw loop; MemoryFs by default, where it lists names alone, and where the kernel may keep nothing;
- * shared memory served by several threads, by one over the device, and by that without a spin.
+ * shared memory served by a thread a CPU, or by this one.
  */
-export type Which = 'ours' | 'loop' | 'memory' | 'listing' | 'uncached' | 'threads' | 'single' | 'no spin';
+export type Which = 'ours' | 'loop' | 'memory' | 'listing' | 'uncached' | 'threads' | 'single';
+/** How it is talked to; `sleeping` is the device without a look for more before it sleeps. */
+export type Transport = 'device' | 'uring' | 'sleeping';
 /** What the bench may ask; each answer is a number. `fill` takes one, how many files to make; `served` a thread. */
 export type Question = 'cpu' | 'gap' | 'worst gap' | 'rss' | 'fill' | 'served';
 export interface Asked {
@@ -31,13 +36,14 @@ export interface Answered {
   readonly value: number;
 }
 
-const [, , which, directory, absent, handlers] = process.argv as string[] as [
+const [, , which, directory, absent, handlers, transport] = process.argv as string[] as [
   string,
   string,
   Which,
   string,
   Absent,
   'sync' | 'async',
+  Transport,
 ];
 
 /** CPU time of this process so far, in us. */
@@ -96,27 +102,35 @@ function choose(): Filesystem | URL {
   if (memory !== undefined) return memory;
   // What this was compiled to.
   if (which === 'threads') return new URL(import.meta.url.replace(/server(\.\w+)$/u, 'threads-fs$1'));
-  if (which === 'single' || which === 'no spin') return shared({ shared: share() });
+  if (which === 'single') return shared({ shared: share() });
   return handlers === 'async' ? cannedAsync(absent) : canned(absent);
 }
 
-if (which === 'no spin') {
-  const { start } = DeviceTransport.prototype;
-  DeviceTransport.prototype.start = function () {
-    this.beside();
-    start.call(this);
-  };
+/** A mount whose transport we have in hand, so as to take its spin away. */
+async function sleepingDevice(filesystem: Filesystem): Promise<Session> {
+  const fd = open('/dev/fuse', O_RDWR | O_CLOEXEC);
+  sysMount('bench', directory, 'fuse', 0, `fd=${fd},rootmode=40000,user_id=0,group_id=0,allow_other`);
+  const session = new Session(filesystem);
+  const device = new DeviceTransport(fd, session);
+  device.start();
+  await session.ready;
+  device.beside();
+  return session;
 }
 
 let unmount: () => void;
 if (which === 'loop') {
   rawLoop(directory, absent, () => process.exit());
   unmount = () => spawn('umount', ['-l', directory], { stdio: 'ignore' });
+} else if (transport === 'sleeping') {
+  const session = await sleepingDevice(choose() as Filesystem);
+  session.closed.then(() => process.exit());
+  unmount = () => spawn('umount', ['-l', directory], { stdio: 'ignore' });
 } else {
   const filesystem = choose();
   const timeouts = which === 'uncached' ? { entryTimeout: 0, attrTimeout: 0 } : {};
-  const threads = which === 'threads' ? ({ threads: 'cpus', transport: 'uring' } as const) : {};
-  const mine = await mount(filesystem, directory, { allowOther: true, ...timeouts, ...threads });
+  const threads = which === 'threads' ? ({ threads: 'cpus' } as const) : {};
+  const mine = await mount(filesystem, directory, { allowOther: true, transport, ...timeouts, ...threads });
   mounted = mine;
   mine.closed.then(() => process.exit());
   unmount = () => void mine.unmount({ lazy: true });

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Absent } from './canned.ts';
-import type { Answered, Asked, Question, Which } from './server.ts';
+import type { Answered, Asked, Question, Transport, Which } from './server.ts';
 
 const execute = promisify(execFile);
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -48,12 +48,22 @@ async function client(): Promise<string> {
 export interface Load {
   readonly ops: number;
   readonly ops_per_s: number;
+  readonly p50_us: number;
+  readonly p99_us: number;
+  readonly client_cpu_us: number;
 }
 
 /** Operations per second, and the server's CPU time for each in us. */
 export interface Loaded {
   readonly value: number;
   readonly cpu: number;
+}
+export interface Timed extends Loaded {
+  /** How long an operation takes, in us. */
+  readonly p50: number;
+  readonly p99: number;
+  /** The client's CPU time for each, in us. */
+  readonly clientCpu: number;
 }
 
 /**
@@ -67,7 +77,7 @@ export async function loadMount(
   clients: number,
   seconds: number,
   patience = 30_000,
-): Promise<Loaded> {
+): Promise<Timed> {
   const before = await cpu();
   const { stdout } = await execute(await client(), [directory, op, `${clients}`, `${seconds}`], {
     timeout: patience + seconds * 1000,
@@ -75,8 +85,9 @@ export async function loadMount(
   }).catch((error) => {
     throw new Error(`the load client failed at ${op}: ${error.stdout || error.message}`);
   });
-  const { ops, ops_per_s } = JSON.parse(stdout) as Load;
-  return { value: ops_per_s, cpu: ((await cpu()) - before) / ops };
+  const { ops, ops_per_s, p50_us, p99_us, client_cpu_us } = JSON.parse(stdout) as Load;
+  const times = { p50: p50_us, p99: p99_us, clientCpu: client_cpu_us };
+  return { value: ops_per_s, cpu: ((await cpu()) - before) / ops, ...times };
 }
 
 /** A directory to mount on, with a name that is nobody else's. */
@@ -113,10 +124,15 @@ export class Server {
     });
   }
 
-  static async start(which: Which, absent: Absent = 'errno', handlers: 'sync' | 'async' = 'sync'): Promise<Server> {
+  static async start(
+    which: Which,
+    absent: Absent = 'errno',
+    handlers: 'sync' | 'async' = 'sync',
+    transport: Transport = 'device',
+  ): Promise<Server> {
     const directory = await mountPoint();
     // No execArgv: this process may run under tsx.
-    const child = fork(built('server.js'), [which, directory, absent, handlers], { execArgv: profiling() });
+    const child = fork(built('server.js'), [which, directory, absent, handlers, transport], { execArgv: profiling() });
     const ready = await Promise.race([once(child, 'message'), once(child, 'exit')]);
     if (ready[0] !== 'ready') throw new Error(`the ${which} server did not start`);
     return new Server(directory, child);
@@ -139,7 +155,7 @@ export class Server {
     });
   }
 
-  load(op: string, clients: number, seconds: number, patience?: number): Promise<Loaded> {
+  load(op: string, clients: number, seconds: number, patience?: number): Promise<Timed> {
     return loadMount(this.directory, () => this.ask('cpu'), op, clients, seconds, patience);
   }
 

@@ -17,9 +17,9 @@ export const threads: Bench = {
     const seconds = quick ? 0.1 : 0.2;
     const baselines = {
       'one thread': await Server.start('single'),
-      'one thread, no spin': await Server.start('no spin'),
+      'one thread, no spin': await Server.start('single', 'errno', 'sync', 'sleeping'),
     };
-    const server = await Server.start('threads');
+    const server = await Server.start('threads', 'errno', 'sync', 'uring');
     try {
       for (const clients of [4, 16, 1])
         for (const { name, op } of loads)

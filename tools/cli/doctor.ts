@@ -13,6 +13,8 @@ import { mount } from '../../src/mount.ts';
 import { connectionDirectory, isFuse, mountEntries } from '../../src/mountinfo.ts';
 import type { Agreement } from '../../src/protocol/init.ts';
 import { probe, UringError, type UringProbe } from '../../src/uring/setup.ts';
+import { describe, plan } from '../../src/uring/transport-plan.ts';
+import { linux, PARAMETER, whyNotOffered } from '../../src/uring/transport-system.ts';
 import { COMMON, type Command, EXIT_CODES, FAILED, OK, UsageError } from './command.ts';
 import { ask, health } from './health.ts';
 
@@ -229,19 +231,23 @@ const ADVICE: Readonly<Record<UringError['reason'], string>> = {
   failed: 'see ulimit -l and ulimit -n',
 };
 
+/** Whether FUSE can come over io_uring, and what would switch it on. This command does not. */
 async function fuseOverIoUring(): Promise<Finding> {
-  const file = '/sys/module/fuse/parameters/enable_uring';
-  const enabled = await read(file);
-  if (enabled === 'Y') return finding('ok', 'FUSE over io_uring', 'enabled');
-  if (enabled === undefined)
-    return finding(
-      'warn',
-      'FUSE over io_uring',
-      'this kernel has none',
-      'it came with Linux 6.14; /dev/fuse does without',
-    );
-  return finding('warn', 'FUSE over io_uring', 'switched off', `for mounts made afterwards, as root: echo Y > ${file}`);
+  const check = 'FUSE over io_uring';
+  if (linux.enabled() !== 'Y')
+    return finding('warn', check, whyNotOffered().replace(/:.*/u, ''), ADVICE_RING[linux.enabled() ?? 'absent']);
+  try {
+    probe();
+  } catch (error) {
+    if (!(error instanceof UringError)) throw error;
+    return finding('warn', check, `the kernel has it, but not io_uring: ${error.message}`, ADVICE[error.reason]);
+  }
+  return finding('ok', check, `on, for mounts with --transport uring: ${describe(plan(linux.cpus(), 1 << 20))}`);
 }
+const ADVICE_RING: Readonly<Record<string, string>> = {
+  N: `for mounts made afterwards, as root: echo Y > ${PARAMETER}`,
+  absent: 'it came with Linux 6.14; /dev/fuse does without',
+};
 
 /** The FUSE mounts there are, the dead and the hanging ones by name. */
 async function mounts(): Promise<Finding[]> {

@@ -6,11 +6,11 @@ import { readdirSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MemoryFs } from '../../../src/fs/index.ts';
-import { mount } from '../../../src/mount.ts';
+import { mountOver } from '../../transport.ts';
 
 const [directory, how] = process.argv.slice(2) as [string, 'sync' | 'async'];
 const warnings: string[] = [];
-const mine = await mount(new MemoryFs(), directory, { onWarning: (message) => warnings.push(message) });
+const mine = await mountOver(new MemoryFs(), directory, { onWarning: (message) => warnings.push(message) });
 console.log('ready');
 
 function wrong(): unknown {

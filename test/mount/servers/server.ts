@@ -7,9 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { O_RDWR } from '../../../src/abi/posix.ts';
 import { open, mount as sysMount } from '../../../src/abi/syscall.ts';
 import { MemoryFs } from '../../../src/fs/index.ts';
-import { type Mount, mount, type Serving, serve } from '../../../src/mount.ts';
+import { type Mount, type Serving, serve } from '../../../src/mount.ts';
 import type { Args } from '../../../src/protocol/operations.ts';
 import type { Request } from '../../../src/protocol/request.ts';
+import { assertTransport, mountOver, over } from '../../transport.ts';
 
 /** Looks up the name `never` for ever; the kernel holds the directory's lock meanwhile. */
 class Stuck extends MemoryFs {
@@ -34,12 +35,14 @@ const [directory, behaviour, how] = process.argv.slice(2) as [string, Behaviour,
 async function descriptor(): Promise<Serving> {
   const fd = open('/dev/fuse', O_RDWR);
   sysMount('helped', directory, 'fuse', 0, `fd=${fd},rootmode=40000,user_id=0,group_id=0`);
-  const serving = serve(new Stuck(), fd);
+  const serving = serve(new Stuck(), fd, over({}));
   await serving.session.ready;
+  assertTransport(serving.session);
   return serving;
 }
 
-const mine = how === 'descriptor' ? await descriptor() : await mount(new Stuck(), directory);
+const mine = how === 'descriptor' ? await descriptor() : await mountOver(new Stuck(), directory);
+process.once('SIGUSR2', () => process.exit(0));
 console.log('ready');
 
 /** Resolves once a client hangs in a LOOKUP of the root, and a notification about the root hangs behind it. */

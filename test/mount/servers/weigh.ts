@@ -5,7 +5,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { MemoryFs } from '../../../src/fs/index.ts';
-import { mount } from '../../../src/mount.ts';
+import { mountOver } from '../../transport.ts';
 
 /** In bytes: what the process has in memory, and of it the objects of JavaScript and what lies outside of its heap. */
 export interface Weight {
@@ -18,7 +18,7 @@ export interface Weight {
 
 const [directory] = process.argv.slice(2) as [string];
 const filesystem = new MemoryFs();
-await mount(filesystem, directory);
+await mountOver(filesystem, directory);
 
 // As --expose-gc does, which can't be given to a process that somebody else starts.
 setFlagsFromString('--expose-gc');
