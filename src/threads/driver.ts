@@ -53,10 +53,11 @@ export class Driver {
     this.#due = true;
     for (;;) {
       if (this.#due) await this.#loop();
+      // Before it sleeps: on the loop a wake-up may have been seen before its message was.
+      if (ring.woken) await this.#mail();
       if (this.#over) return true;
       if (!this.#asking && session.counts[0] !== this.#served) this.#ask();
       if (!ring.wait()) return false;
-      if (ring.woken) await this.#mail();
       for (let ticks = 0; session.waiting && ticks < TICKS; ticks++) await undefined;
       if (session.waiting && !this.#over) await this.#loop();
     }
