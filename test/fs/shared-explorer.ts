@@ -86,12 +86,43 @@ class Log {
 const TIMED_OUT = 1;
 const STOP = Symbol('the log is at its end');
 
+/** What a memory holds; the same contents are one object, and what a change makes of them is found once. */
+class Words {
+  readonly id: number;
+  readonly words: Int32Array;
+  readonly #changed = new Map<number, Words>();
+  readonly #all: Map<string, Words>;
+
+  constructor(words: Int32Array, all: Map<string, Words>) {
+    this.id = all.size;
+    this.words = words;
+    this.#all = all;
+    all.set(words.join(), this);
+  }
+
+  with(at: number, value: number): Words {
+    const change = at * 2 ** 32 + (value >>> 0);
+    const known = this.#changed.get(change);
+    if (known !== undefined) return known;
+    const words = this.words.with(at, value);
+    const next = this.#all.get(words.join()) ?? new Words(words, this.#all);
+    this.#changed.set(change, next);
+    return next;
+  }
+}
+
 interface Moment {
-  readonly words: readonly Int32Array[];
+  readonly words: readonly Words[];
   readonly lengths: readonly number[];
   readonly logs: readonly Log[];
   /** Who sleeps, the longest first. */
   readonly asleep: readonly number[];
+}
+
+interface Ran {
+  readonly next: Moment;
+  /** What the thread was answered. */
+  readonly result: number;
 }
 
 /** Follows every order. Throws at the first that goes wrong, with its steps. */
@@ -140,47 +171,46 @@ export function explore(exploration: Exploration): Explored {
   let longest = 0;
   const wrong = (why: string) => new Error(`${why}, after ${path.length} steps:\n${path.join('\n')}`);
 
+  /** Takes a step; how many schedules follow. */
+  const follow = (thread: number, moment: Moment, { next, result }: Ran): number => {
+    const { what, memory, at, a, b } = moment.logs[thread]!.step!;
+    path.push(`  ${'ABCDEFG'[thread]}: ${what} ${memory}:${at} ${a} ${b} -> ${result}`);
+    const schedules = visit(next);
+    path.pop();
+    return schedules;
+  };
   const visit = (moment: Moment): number => {
-    const key = `${moment.words.join('|')};${moment.logs.map(({ id }) => id)};${moment.asleep};${moment.lengths}`;
+    const awake = moment.logs.flatMap(({ step }, thread) => (step && !moment.asleep.includes(thread) ? [thread] : []));
+    const plain = coarse ? awake.find((thread) => PLAIN.has(moment.logs[thread]!.step!.what)) : undefined;
+    if (plain !== undefined) return follow(plain, moment, run(moment, plain, memories, answer));
+
+    const ids = [...moment.words.map(({ id }) => id), ...moment.logs.map(({ id }) => id)];
+    const key = `${ids};${moment.asleep};${moment.lengths}`;
     const before = known.get(key);
     if (before !== undefined) return before;
     if (known.size > MOST) throw new Error(`more than ${MOST} moments: too large a case`);
     longest = Math.max(longest, path.length);
-    const awake = moment.logs.flatMap(({ step }, thread) => (step && !moment.asleep.includes(thread) ? [thread] : []));
     checkRaces(moment, awake, wrong);
     try {
-      always?.(moment.words);
+      always?.(moment.words.map(({ words }) => words));
     } catch (error) {
       throw wrong((error as Error).message);
     }
     let schedules = 0;
-    const plain = coarse ? awake.find((thread) => PLAIN.has(moment.logs[thread]!.step!.what)) : undefined;
-    const follow = (thread: number, next: Moment, result: number) => {
-      const { what, memory, at, a, b } = moment.logs[thread]!.step!;
-      path.push(`  ${'ABCDEFG'[thread]}: ${what} ${memory}:${at} ${a} ${b} -> ${result}`);
-      schedules += visit(next);
-      path.pop();
-    };
-    for (const thread of plain === undefined ? awake : [plain]) {
-      const { next, result } = run(moment, thread, memories, answer);
-      follow(thread, next, result);
-    }
+    for (const thread of awake) schedules += follow(thread, moment, run(moment, thread, memories, answer));
     if (awake.length === 0 && moment.asleep.length > 0) {
       if (!timeouts) throw wrong('all sleep');
       for (const thread of moment.asleep) {
-        const timedOut = moment.logs.with(thread, answer(moment, thread, TIMED_OUT));
-        follow(
-          thread,
-          { ...moment, logs: timedOut, asleep: moment.asleep.filter((each) => each !== thread) },
-          TIMED_OUT,
-        );
+        const logs = moment.logs.with(thread, answer(moment, thread, TIMED_OUT));
+        const asleep = moment.asleep.filter((each) => each !== thread);
+        schedules += follow(thread, moment, { next: { ...moment, logs, asleep }, result: TIMED_OUT });
       }
     } else if (awake.length === 0) {
       schedules = 1;
       try {
         end?.(
           moment.logs.map(({ results }) => results),
-          moment.words.map((words, i) => [...words.subarray(0, moment.lengths[i])]),
+          moment.words.map(({ words }, i) => [...words.subarray(0, moment.lengths[i])]),
         );
       } catch (error) {
         throw wrong((error as Error).message);
@@ -193,7 +223,7 @@ export function explore(exploration: Exploration): Explored {
     words: memories.map(({ words, most }) => {
       const all = new Int32Array(most ?? words.length);
       all.set(words);
-      return all;
+      return new Words(all, new Map());
     }),
     lengths: memories.map(({ words }) => words.length),
     logs: threads.map((_, thread) => begin(thread, [])),
@@ -250,11 +280,11 @@ function run(
   thread: number,
   memories: readonly Memory[],
   answer: (moment: Moment, thread: number, result: number) => Log,
-): { next: Moment; result: number } {
+): Ran {
   const { what, memory, at, a, b } = moment.logs[thread]!.step!;
   let { words, lengths, asleep } = moment;
   let logs = moment.logs;
-  const old = words[memory]![at] ?? 0;
+  const old = words[memory]!.words[at] ?? 0;
   let result = old;
   const change = (value: number) => {
     if ((value | 0) !== old) words = words.with(memory, words[memory]!.with(at, value));

@@ -30,7 +30,7 @@ const counting = (...times: readonly number[]): Exploration => ({
   },
 });
 
-describe('in every order', () => {
+describe('in every order', { timeout: 120_000 }, () => {
   test.each([
     { times: [3, 3], spins: 0, coarse: false },
     { times: [3, 3], spins: 2, coarse: false },

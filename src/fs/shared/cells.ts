@@ -4,7 +4,7 @@
  * thread in every order; at work it is `SharedCells`, which is Atomics over a SharedArrayBuffer.
  *
  * `get` and `set` are for what a lock protects, or what nobody else sees yet: 1 ns, where `load` costs 7 and an atomic
- * change 11 to 16. A word that one thread reads while another changes it is read and changed by the others only.
+ * change 11 to 16. A word that one thread may read while another changes it is left to the others.
  *
  * The memory grows in place and moves nowhere: address space is reserved for the most it may become. A view of a fixed
  * length costs what one over a buffer of a fixed length does (one that follows the length: 14 ns a read), so
@@ -17,7 +17,10 @@ import { ENOMEM } from '../../abi/errno.ts';
 export interface Cells {
   /** The thread in its locks: from 1. */
   readonly me: number;
-  /** How often a thread looks again for a lock before it sleeps. */
+  /**
+   * How often a thread looks again for a lock before it sleeps: half a microsecond, where to sleep and be woken takes ten. On
+   * two busy CPUs 0, 10, 40 and 200 can't be told apart; it is for machines where the holder runs meanwhile.
+   */
   readonly spins: number;
   /** How long a thread waits for one that holds a lock and does nothing, in ms. @see LockError */
   readonly patience: number;
