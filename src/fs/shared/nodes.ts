@@ -194,7 +194,10 @@ export class SharedNodes<K, V> implements Nodes<SharedNode<K, V>> {
     this.#less(node, 0, -1);
   }
 
-  /** Runs `use`, which returns no promise, while no other thread is in `locked` with the node. ESTALE where it has left. */
+  /**
+   * Runs `use` while no other thread is in `locked` with the node. It returns no promise, and takes no seconds: after ten
+   * those who wait take this thread for dead. ESTALE where the node has left.
+   */
   locked<T>(node: SharedNode<K, V>, use: (node: SharedNode<K, V>) => T): T {
     acquire(this.#cells, node.at + WORD.LOCK);
     try {
