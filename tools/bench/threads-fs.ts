@@ -1,47 +1,45 @@
 /**
- * What the threads of the bench serve: the names of the canned filesystem (canned.ts), and attributes that lie in shared memory,
- * each node's under a lock of its own, as a filesystem's would that changes them.
+ * What the threads of the bench serve: the names of the canned filesystem (canned.ts), and attributes that lie in the shared
+ * node table, read under the lock of their node, as a filesystem's would that changes them.
  */
-import type { Filesystem } from '../../src/index.ts';
-import type { WorkerContext } from '../../src/threads/messages.ts';
+import { struct, u32, u53 } from '../../src/abi/struct.ts';
+import { type NodesHandle, shareNodes } from '../../src/fs/shared/layout.ts';
+import { openNodes, type SharedNode } from '../../src/fs/shared/nodes.ts';
+import type { Filesystem, WorkerContext } from '../../src/index.ts';
 import { canned, KEPT } from './canned.ts';
 
 const NODES = 4096;
-/** Words of a node. */
-const WORDS = 8;
-const [LOCK, MODE, SIZE, NLINK, UID, GID] = [0, 1, 2, 3, 4, 5];
-const attrAt = (words: Int32Array, at: number) => ({
-  ino: 1n,
-  mode: words[at + MODE]!,
-  size: words[at + SIZE]!,
-  nlink: words[at + NLINK]!,
-  uid: words[at + UID]!,
-  gid: words[at + GID]!,
-  blksize: 4096,
-});
+const layout = { value: struct({ mode: u32, nlink: u32, size: u53, uid: u32, gid: u32 }) };
+type Value = ReturnType<typeof layout.value.decode>;
 
-export function share(): Int32Array {
-  const words = new Int32Array(new SharedArrayBuffer((NODES + 1) * WORDS * 4));
-  const { getattr } = canned('errno');
-  for (let nodeid = 1; nodeid < NODES; nodeid++) {
-    const { attr } = getattr({ nodeid } as never, {} as never) as { attr?: { mode: number; size: number } };
-    words.set([0, attr?.mode ?? 0, attr?.size ?? 0, 1, 0, 0], nodeid * WORDS);
-  }
-  return words;
+interface Shared {
+  readonly nodes: NodesHandle;
+  /** Of the whole filesystem: the number of its blocks. */
+  readonly words: Int32Array;
 }
 
-export default function make({ shared: words }: Pick<WorkerContext<Int32Array>, 'shared'>): Filesystem {
-  const plain = canned('errno');
+export function share(): Shared {
+  const nodes = shareNodes(layout);
+  const table = openNodes(layout, nodes);
+  const { getattr } = canned('errno');
+  // Nodeids count up from 1.
+  for (let nodeid = 1; nodeid < NODES; nodeid++) {
+    const { attr } = getattr({ nodeid } as never, {} as never) as { attr?: { mode: number; size: number } };
+    table.hold(table.add({ mode: attr?.mode ?? 0, size: attr?.size ?? 0, nlink: 1, uid: 0, gid: 0 }));
+  }
+  return { nodes, words: new Int32Array(new SharedArrayBuffer(4)) };
+}
+
+const attributes = ({ value }: SharedNode<undefined, Value>): Value => value;
+
+export default function make({ shared: { nodes, words } }: Pick<WorkerContext<Shared>, 'shared'>): Filesystem {
+  const table = openNodes<undefined, Value>(layout, nodes);
   return {
-    ...plain,
+    ...canned('errno'),
     statfs: () => ({ blocks: Atomics.load(words, 0), bsize: 4096, namelen: 255 }),
-    getattr({ nodeid }) {
-      const at = nodeid * WORDS;
-      while (Atomics.compareExchange(words, at + LOCK, 0, 1) !== 0) Atomics.wait(words, at + LOCK, 1);
-      const attr = attrAt(words, at);
-      Atomics.store(words, at + LOCK, 0);
-      Atomics.notify(words, at + LOCK, 1);
-      return { attr_valid: KEPT, attr };
-    },
+    getattr: ({ nodeid }) => ({
+      attr_valid: KEPT,
+      attr: { ino: 1n, blksize: 4096, ...table.locked(table.get(nodeid), attributes) },
+    }),
   };
 }
