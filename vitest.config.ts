@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
+/** What changes the machine for all. */
+const ALONE = 'test/mount/alone/*.test.ts';
+
 export default defineConfig({
   test: {
     globalSetup: './test/global-setup.ts',
@@ -13,18 +16,25 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'device', include: ['test/**/*.test.ts'], exclude: ['test/mount/uring*.test.ts'] },
+        test: {
+          name: 'device',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/mount/uring*.test.ts', ALONE],
+          sequence: { groupOrder: 0 },
+        },
       },
       {
         extends: true,
-        // That of threads names its transports itself.
         test: {
           name: 'uring',
           include: ['test/mount/**/*.test.ts'],
-          exclude: ['test/mount/threads.test.ts'],
+          exclude: [ALONE, 'test/mount/threads.test.ts'], // threads: names its transports itself
           env: { RAWFUSE_TEST_TRANSPORT: 'uring' },
+          sequence: { groupOrder: 0 },
         },
       },
+      // When the others are done.
+      { extends: true, test: { name: 'alone', include: [ALONE], sequence: { groupOrder: 1 } } },
     ],
   },
 });

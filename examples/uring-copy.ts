@@ -4,7 +4,6 @@
  *
  * Contents go over io_uring; what it has no operation for (listing, reading symlinks, modes, times) is node:fs's work.
  */
-import { setMaxListeners } from 'node:events';
 import { fchmod, futimes } from 'node:fs';
 import { chmod, lstat, lutimes, readdir, readlink, utimes } from 'node:fs/promises';
 import { join, relative, resolve, sep } from 'node:path';
@@ -20,7 +19,6 @@ if (source === undefined || target === undefined || more.length > 0) fail('usage
 if (`${target}${sep}`.startsWith(`${source}${sep}`)) fail(`${target} lies in ${source}`);
 
 const stop = new AbortController();
-setMaxListeners(0, stop.signal); // one for all that is in flight
 process.once('SIGINT', () => stop.abort());
 await using files = new UringFiles();
 const counts = { files: 0, bytes: 0, vanished: 0, failed: 0 };

@@ -2,7 +2,6 @@
  * Finds a string in many files at once: `npx tsx examples/uring-grep.ts STRING PATH...`. Output and exit status are those
  * of `grep -rnFI`: `path:line:text`; 0 where the string was found, 1 where not, 2 where something failed.
  */
-import { setMaxListeners } from 'node:events';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { O_RDONLY, UringFiles } from 'rawfuse/uring';
@@ -18,7 +17,6 @@ if (string === '' || string!.includes('\n')) fail('STRING must have a character,
 const wanted = Buffer.from(string!);
 
 const stop = new AbortController();
-setMaxListeners(0, stop.signal); // one for all that is in flight
 process.once('SIGINT', () => stop.abort());
 process.stdout.on('error', () => process.exit(141)); // whoever read it has gone, as in `| head -1`
 await using files = new UringFiles();

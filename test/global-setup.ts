@@ -1,8 +1,11 @@
 /**
- * What the machine needs before the tests, once for all of them. fusectl is mounted where root has kernel tests to run and
- * the machine did not mount it at boot, as systemd does: without it no test can abort a connection, nor can the watchdog of
- * one that hangs. It stays mounted: a second run on the machine may use it by the time this one ends, and it is empty but
- * for connections that are there. FUSE over io_uring is switched on, and put back.
+ * What the machine needs before the tests, once for all of them, where root has kernel tests to run.
+ *
+ * fusectl is mounted where the machine did not do so at boot, as systemd does. Without it no test can abort a connection,
+ * nor can the watchdog of one that hangs. It stays mounted: a second run on the machine may use it by the time this one
+ * ends, and it is empty but for connections that are there.
+ *
+ * FUSE over io_uring is switched on for the mounts of the tests, and put back.
  */
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
@@ -26,7 +29,7 @@ function mountControl(): void {
   }
 }
 
-/** Switches FUSE over io_uring on for the mounts of the tests; what is returned puts back what was there. */
+/** What is returned puts back what was there. */
 function switchOn(): (() => void) | undefined {
   let before: string;
   try {

@@ -18,8 +18,6 @@ export const TRANSPORT: TransportKind = process.env.RAWFUSE_TEST_TRANSPORT === '
 export const KERNEL_DIFFERS = {
   /** RESEND sends what is unanswered again; over a ring it does nothing, so `notify.resend` refuses. */
   resends: TRANSPORT === 'device',
-  /** INTERRUPT comes after its request; over a ring they come by different ways, and it may come first. */
-  interruptComesAfter: TRANSPORT === 'device',
   /**
    * A synchronous call into the own mount ends when the connection is aborted. Over a ring the request waits for task work
    * of the very thread that waits for the request: that thread can't even be killed.
@@ -27,8 +25,6 @@ export const KERNEL_DIFFERS = {
   ownCallCanBeAborted: TRANSPORT === 'device',
   /** How many may wait for a lock at once. A request that waits keeps its entry. */
   waiters: TRANSPORT === 'device' ? 10_000 : 200,
-  /** A payload that no option makes smaller: the kernel puts 64 KiB of an xattr into it, and does not look. */
-  leastPages: TRANSPORT === 'device' ? 1 : 32,
 };
 
 /** What this machine lacks for the transport; undefined if nothing. */

@@ -5,6 +5,7 @@
  * it is over; cancelled, its promise is settled at once while what it holds (buffer, path, descriptor) is held on to
  * until the completion has really arrived (`abandoned` counts these).
  */
+import { setMaxListeners } from 'node:events';
 import { EAGAIN, EBADF, ECANCELED, EINVAL, EMFILE, EOVERFLOW, errno } from '../abi/errno.ts';
 import { IORING_OP, IOSQE_ASYNC, IOSQE_FIXED_FILE } from '../abi/uring-constants.ts';
 import { Buffers, detached, lentAlready, type Region } from './buffers.ts';
@@ -127,6 +128,7 @@ export class Operations {
           return Promise.reject(signal.reason);
         }
         operation.signal = signal;
+        setMaxListeners(0, signal); // one signal may well be that of many operations
         signal.addEventListener('abort', operation);
       }
     }

@@ -5,8 +5,8 @@
  *
  * A call lies in a place. Both queues hold numbers of places, and have room for all of them.
  */
-import { addressOf, SYS, systemCall } from '../abi/syscall.ts';
 import type { Sqe } from './engine.ts';
+import { signal } from './wake.ts';
 
 /** An sqe as a thread gets it, whole. What the call changes of it the submitter gets back. */
 export interface Told {
@@ -130,6 +130,15 @@ export class PoolQueue {
     return { fd: this.#told[at + 1]!, file_index: this.#told[at + 8]!, held: this.#told[at + 12]! };
   }
 
+  /** Forgets all that was put, and its results. There must be no threads. */
+  clear(): void {
+    const words = this.#words;
+    Atomics.store(words, HEAD, words[TAIL]!);
+    Atomics.store(words, ASLEEP, 0);
+    words.fill(0, RESULTS, RESULTS + PLACES);
+    this.#answersHead = words[ANSWERED]!;
+  }
+
   /** Ends the threads: when nothing is left in the queue, or, at exit, as soon as they have done what they are at. */
   end(atOnce = false): void {
     Atomics.store(this.#words, OVER, atOnce ? AT_ONCE : AFTER_THE_LAST);
@@ -198,9 +207,6 @@ export class PoolQueue {
     words[RES + place] = res;
     const tail = Atomics.add(words, ANSWERED, 1);
     Atomics.store(words, RESULTS + (tail & MASK), place + 1);
-    if (Atomics.exchange(words, NOTIFIED, 1) === 0) systemCall(SYS.write, this.#eventfd, ONE_AT, 8);
+    if (Atomics.exchange(words, NOTIFIED, 1) === 0) signal(this.#eventfd);
   }
 }
-
-const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
-const ONE_AT = addressOf(ONE);

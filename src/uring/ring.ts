@@ -307,7 +307,7 @@ export class Ring implements Engine, AsyncDisposable {
     if (this.#backlog.length === 0 && this.queues.space < needed) this.#flush();
     if (this.#backlog.length > 0 || this.queues.space < needed) this.#backlog.push([{ opcode, sqe, low, high }]);
     else this.queues.put(opcode, sqe, low, high);
-    if (this.#wake === undefined && this.#early()) return;
+    if (this.#wake === undefined && !this.#turning && this.#early()) return;
     this.later();
   }
   #fits(chain: readonly Operation[]): boolean {

@@ -265,17 +265,14 @@ export class ThreadsEngine implements Engine, AsyncDisposable {
       if (held & bit) this.#begin(new Operation(IORING_OP.CLOSE, { fd: fd! }));
   }
 
-  /** @internal No thread can be had. */
+  /** @internal No thread can be had. What comes later will try again. */
   lost(): void {
     const operations = [...this.#placed, ...this.#backlog.splice(0)];
-    for (const operation of operations) {
-      if (operation === undefined) continue;
-      if (operation.state === 'placed' && !this.#pool!.queue.takeBack(operation.place))
-        this.#places.push(operation.place);
-      if (operation.state === 'placed') this.#placed[operation.place] = undefined;
-      if (operation.cancelled) continue; // it will be told
-      this.#complete(operation, -EIO.errno);
-    }
+    this.#placed.length = 0;
+    this.#pool!.queue.clear();
+    this.#places.splice(0, PLACES, ...Array.from({ length: PLACES }, (_, i) => i));
+    for (const operation of operations)
+      if (operation && operation.state !== 'over') this.#complete(operation, -EIO.errno);
     this.#endIfDone();
   }
 

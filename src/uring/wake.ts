@@ -15,10 +15,13 @@ export interface WakeHandle {
   readonly over: Int32Array;
 }
 
+// Not by an address that was asked for once: bytes that no function refers to are collected when the module has run.
 const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
+/** Adds 1 to an eventfd: whoever waits for it is woken. */
+export const signal = (eventfd: number): void => void writeBytes(eventfd, ONE);
 
 /** Wakes the thread: from any thread. */
-export const wake = ({ fd }: WakeHandle): void => void writeBytes(fd, ONE);
+export const wake = ({ fd }: WakeHandle): void => signal(fd);
 
 export class Wake {
   readonly handle: WakeHandle;

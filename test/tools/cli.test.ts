@@ -545,6 +545,18 @@ kernelTest('--trace=json prints JSON lines and nothing else on stdout', async ()
   });
 });
 
+for (const transport of ['device', 'uring'])
+  kernelTest(`--transport ${transport} serves over that, and the trace says so`, async () => {
+    const { mnt } = place();
+    const server = await mounting(mnt, '--trace=json', '--transport', transport);
+    expect(await sh('mkdir d; echo x > d/f; cat d/f', mnt)).toBe('x\n');
+    server.child.kill('SIGINT');
+    const { status, stdout } = await server.ended;
+    expect(status).toBe(0);
+    const agreed = stdout.split('\n').find((line) => line.includes('"agreed"'));
+    expect(JSON.parse(agreed!)).toMatchObject({ kind: 'agreed', transport });
+  });
+
 for (const sources of [false, true])
   kernelTest(
     `--background returns when the mount answers, and its server goes on alone${sources ? ', from the sources too' : ''}`,

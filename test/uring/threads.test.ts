@@ -291,3 +291,25 @@ describe('the end', () => {
     await expect(thrown).rejects.toThrow('Error: uncaught');
   });
 });
+
+test('a thread can tell of a result after a collection', async () => {
+  const script = `
+    import { eventfd, read, view } from './src/abi/syscall.ts';
+    import { Memory } from './src/abi/memory.ts';
+    import { PoolQueue } from './src/uring/pool-queue.ts';
+    const fd = eventfd();
+    const queue = new PoolQueue(fd);
+    const told = {};
+    const count = new Memory(8);
+    const kept = [];
+    for (let i = 0; i < 10; i++) {
+      gc();
+      for (let n = 0; n < 1000; n++) kept.push(new ArrayBuffer(8)); // zeros, where something was freed
+      await new Promise(setImmediate);
+      queue.put(0, 0, {}, 0, false);
+      queue.answer(queue.take(told), 0);
+      queue.answers(() => {});
+      if (read(fd, count.address, 8) !== 8 || new DataView(count.buffer).getBigUint64(0, true) !== 1n) throw new Error('not told');
+    }`;
+  await run(process.execPath, ['--expose-gc', '--import', 'tsx', '--input-type=module', '-e', script]);
+});

@@ -11,17 +11,21 @@ import { runInNewContext } from 'node:vm';
 import { Memory } from '../../src/abi/memory.ts';
 import { O_DIRECT, O_RDONLY } from '../../src/abi/posix.ts';
 import { UringFiles } from '../../src/uring/files.ts';
+import { SharedEngine, SharedRing } from '../../src/uring/shared.ts';
+import { ThreadsEngine } from '../../src/uring/threads.ts';
 
 type UringFile = Awaited<ReturnType<UringFiles['open']>>;
 
 /** How our files are made, and what the ring knows of them. */
-const variants = {
-  plain: {},
-  'unregistered files': { registeredFiles: 0 },
-  'registered buffers': {},
-  SQPOLL: { sqpoll: { idle: 100 } },
-} as const;
 export type Variant = keyof typeof variants;
+const variants = {
+  plain: () => ({}),
+  'unregistered files': () => ({ registeredFiles: 0 }),
+  'registered buffers': () => ({}),
+  SQPOLL: () => ({ sqpoll: { idle: 100 } }),
+  'ring of another thread': async () => ({ engine: new SharedEngine((await SharedRing.start()).connect()) }),
+  'threads instead of a ring': () => ({ engine: new ThreadsEngine() }),
+} as const;
 
 /** What to do. */
 export interface Load {
@@ -42,8 +46,9 @@ export interface Load {
 export interface Loaded {
   readonly operations: number;
   readonly seconds: number;
-  /** CPU time of the process, in the kernel and outside, in us. */
+  /** CPU time of the process, in us; and what of it was not the kernel's, but JavaScript's, koffi's and libuv's. */
   readonly cpuUs: number;
+  readonly userUs: number;
   /** By how much V8's heap has grown when it had been collected before, and as it was left; and when it was collected again. */
   readonly allocated: number;
   readonly kept: number;
@@ -74,11 +79,16 @@ function randomBelow(count: number, seed: number): () => number {
 /** Counts operations, and says when there have been enough. */
 class Run {
   operations = 0;
-  readonly #end: number;
+  #end = Number.POSITIVE_INFINITY;
+  readonly #ms: number;
   readonly #most: number;
   constructor({ ms = Number.POSITIVE_INFINITY, operations = Number.POSITIVE_INFINITY }: Load) {
-    this.#end = performance.now() + ms;
+    this.#ms = ms;
     this.#most = operations;
+  }
+  /** The time counts from now on. */
+  begin(): void {
+    this.#end = performance.now() + this.#ms;
   }
   /** Whether another is to be made. Looks at the clock every now and then. */
   next(): boolean {
@@ -155,7 +165,7 @@ async function perform(load: Load, run: Run, measured: Measured): Promise<void> 
       await file.close();
     }
   }
-  const files = filesOf(variant);
+  const files = await filesOf(variant);
   if (what === 'statx') return measured(() => all(inFlight, () => statOurs(run, files, path, count)));
   await using file = await files.open(path, flags);
   return await measured(() => all(inFlight, (i) => readOurs(run, file, places[i]!, randomBelow(count, i))));
@@ -163,10 +173,10 @@ async function perform(load: Load, run: Run, measured: Measured): Promise<void> 
 
 /** Kept from load to load, as a program would. */
 const kept = new Map<Variant, UringFiles>();
-function filesOf(variant: Variant): UringFiles {
+async function filesOf(variant: Variant): Promise<UringFiles> {
   let files = kept.get(variant);
   if (files === undefined) {
-    files = new UringFiles({ maxInFlight: places.length, ...variants[variant] });
+    files = new UringFiles({ maxInFlight: places.length, ...(await variants[variant]()) });
     if (variant === 'registered buffers') files.registerBuffers([new Uint8Array(memory.buffer)]);
     kept.set(variant, files);
   }
@@ -186,12 +196,20 @@ async function loaded(load: Load): Promise<Loaded> {
     const held = heap();
     const used = process.cpuUsage();
     const start = performance.now();
+    run.begin();
     await work();
     const seconds = (performance.now() - start) / 1000;
     const { user, system } = process.cpuUsage(used);
     const allocated = heap() - held;
     if (counting) collect();
-    result = { operations: run.operations, seconds, cpuUs: user + system, allocated, kept: heap() - held };
+    result = {
+      operations: run.operations,
+      seconds,
+      cpuUs: user + system,
+      userUs: user,
+      allocated,
+      kept: heap() - held,
+    };
   });
   return result;
 }

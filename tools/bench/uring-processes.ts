@@ -90,8 +90,17 @@ export const hasFio = (): Promise<boolean> =>
 
 /** Reads blocks of 4 KiB at random with fio: operations a second, CPU time for each in us. */
 export async function fio(path: string, ms: number, options: readonly string[], cpu?: number): Promise<Sample> {
+  // A thread, not a process in a session of its own, to which the scheduler may give a share of its own.
   const args = [
-    ...['--name=read', `--filename=${path}`, '--readonly', '--rw=randread', '--bs=4k', '--ioengine=io_uring'],
+    ...[
+      '--thread',
+      '--name=read',
+      `--filename=${path}`,
+      '--readonly',
+      '--rw=randread',
+      '--bs=4k',
+      '--ioengine=io_uring',
+    ],
     ...['--time_based', `--runtime=${ms}ms`, '--eta=never', '--output-format=json', ...options],
   ];
   const [program, ...rest] = cpu === undefined ? ['fio', ...args] : ['taskset', '-c', `${cpu}`, 'fio', ...args];

@@ -44,8 +44,8 @@ export const uring: Bench = {
 
 async function* measured(directory: string, quick: boolean): AsyncGenerator<Row> {
   const blocks = (quick ? 256 : 1024) * 256; // of 4 KiB: 256 MiB, or 1 GiB
-  const ms = quick ? 200 : 500;
-  const rounds = quick ? { rounds: 3, most: 1500 } : { rounds: 15, most: 40_000 };
+  const ms = quick ? 150 : 500;
+  const rounds = quick ? { rounds: 3, most: 1200 } : { rounds: 15, most: 40_000 };
   const many = quick ? 100_000 : 1_000_000; // operations, after which what each of them keeps would show
   const path = await fileOf(join(directory, 'file'), blocks);
   const tree = await filesIn(join(directory, 'files'));
@@ -83,6 +83,12 @@ async function* measured(directory: string, quick: boolean): AsyncGenerator<Row>
       loads(ours, { ...read, side: 'ours' }),
       loads(node, { ...read, side: 'node' }),
     );
+    const outside = (loader: Loader, side: Load['side']) => async () => {
+      const { userUs, operations } = await loader.load({ ...read, side });
+      return { value: userUs / operations };
+    };
+    const times = await paired(rounds, outside(ours, 'ours'), outside(node, 'node'));
+    yield row('CPU time of such a read outside the kernel', times, 'us');
     const withFio = await hasFio();
     if (!withFio) console.error('no fio: the rows against it are left out');
     if (withFio) {
@@ -102,7 +108,7 @@ async function* measured(directory: string, quick: boolean): AsyncGenerator<Row>
         loads(node, { ...statx, side: 'node' }),
       );
     }
-    for (const variant of ['unregistered files', 'registered buffers', 'SQPOLL'] as const)
+    for (const variant of variants)
       yield await against(
         `read 4 KiB, cached, ${variant}, against plain`,
         undefined,
@@ -125,6 +131,13 @@ async function* measured(directory: string, quick: boolean): AsyncGenerator<Row>
     await Promise.all(loaders.map((loader) => loader.stop()));
   }
 }
+const variants = [
+  'unregistered files',
+  'registered buffers',
+  'SQPOLL',
+  'ring of another thread',
+  'threads instead of a ring',
+] as const;
 /** One side's turn, of so many ms. */
 type Turn = (ms: number) => Promise<Sample>;
 
