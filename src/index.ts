@@ -2,7 +2,7 @@
 export * from './abi/errno.ts';
 export * from './abi/fuse-constants.ts';
 export * from './abi/posix.ts';
-export { type Hooks, Mount, MountError, mount, type Serving, serve } from './mount.ts';
+export { type Hooks, type ModuleOptions, Mount, MountError, mount, type Serving, serve } from './mount.ts';
 export { type MountOptions, OptionError, parseOptions } from './options.ts';
 export type { DirectoryReply, Dirent } from './protocol/dirent.ts';
 export type { Filesystem, Promised } from './protocol/filesystem.ts';
@@ -12,3 +12,5 @@ export type { CallerId, Request } from './protocol/request.ts';
 export type { Connection, InFlight, Session } from './protocol/session.ts';
 export { json, type Observer, printer, type TraceEvent } from './protocol/trace.ts';
 export type { End, TransportKind } from './protocol/transport.ts';
+export type { WorkerContext } from './threads/messages.ts';
+export type { FilesystemModule } from './threads/module.ts';

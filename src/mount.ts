@@ -32,12 +32,15 @@ import {
   mountAt,
   mountEntries,
 } from './mountinfo.ts';
-import { checkOptions, kernelOptions, type MountOptions, mountFlags } from './options.ts';
+import { checkOptions, kernelOptions, type MountOptions, mountFlags, OptionError } from './options.ts';
 import { DeviceTransport } from './protocol/device.ts';
 import type { Filesystem } from './protocol/filesystem.ts';
 import { wishes } from './protocol/init.ts';
-import { Session, type SessionOptions } from './protocol/session.ts';
+import { type InFlight, Session, type SessionOptions } from './protocol/session.ts';
 import type { End } from './protocol/transport.ts';
+import { startThreads } from './threads/module.ts';
+import { standIn, ThreadsTransport } from './threads/transport.ts';
+import type { Workers } from './threads/workers.ts';
 import { UringTransport } from './uring/transport.ts';
 
 /** Why there is no mount: one line, for the user. */
@@ -54,6 +57,12 @@ export class MountError extends Error {
 /** What a session reports to, beside a mount's options. */
 export type Hooks = Pick<SessionOptions, 'onError' | 'onWarning' | 'trace'>;
 
+/** What a filesystem that is a module is told. */
+export interface ModuleOptions {
+  /** Reaches the module's `share` and its default export, in each thread: something that can be copied to them. */
+  readonly filesystem?: unknown;
+}
+
 /** Where the documentation explains why a program must not use its own mount. */
 export const OWN_MOUNT_PAGE = 'docs/own-mount.md';
 /** How long umount -f is given to unmount what it has aborted, in ms. */
@@ -69,6 +78,7 @@ export interface Serving {
 /** Serves a filesystem over a descriptor that somebody else opened: a mount helper's, a socketpair's. It is closed at the end. */
 export function serve(filesystem: Filesystem, fd: number, options: MountOptions & Hooks = {}): Serving {
   const prepared = prepare(options);
+  noThreads(prepared.mount);
   pollable(fd);
   const { session } = start(filesystem, fd, prepared);
   const connection = connectionOf(fd);
@@ -103,7 +113,13 @@ interface Prepared {
   readonly mount: MountOptions;
   readonly session: SessionOptions;
 }
-function prepare({ onError, onWarning, trace, ...mount }: MountOptions & Hooks): Prepared {
+function prepare({
+  onError,
+  onWarning,
+  trace,
+  filesystem: _,
+  ...mount
+}: MountOptions & Hooks & ModuleOptions): Prepared {
   checkOptions(mount);
   return { mount, session: { ...mount, ...wayOf(mount), onError, onWarning, trace } };
 }
@@ -113,28 +129,69 @@ function prepare({ onError, onWarning, trace, ...mount }: MountOptions & Hooks):
  * nothing there (docs/performance.md), and a program that calls into its own mount by mistake could not be ended: the
  * kernel copies a request into the ring on the ring's own thread, which is the one that waits.
  */
-function wayOf({ transport = 'auto' }: MountOptions): Pick<SessionOptions, 'ring' | 'transportReason'> {
+function wayOf({ transport = 'auto', threads }: MountOptions): Pick<SessionOptions, 'ring' | 'transportReason'> {
   if (transport === 'uring') return { ring: 'must' };
+  if (transport === 'auto' && threads !== undefined) return { ring: 'try' };
   return { transportReason: transport === 'device' ? 'asked for' : 'one thread serves' };
 }
 
-function start(filesystem: Filesystem, fd: number, { mount, session: options }: Prepared): { session: Session } {
+function start(
+  filesystem: Filesystem,
+  fd: number,
+  { mount, session: options }: Prepared,
+  workers?: Workers,
+): { session: Session } {
+  if (workers !== undefined) {
+    const session = new Session(standIn(workers), options);
+    new ThreadsTransport(fd, session, workers, mount).start();
+    return { session };
+  }
   const session = new Session(withOverrides(filesystem, mount), options);
   const transport = options.ring ? new UringTransport(fd, session, mount) : new DeviceTransport(fd, session);
   transport.start();
   return { session };
 }
 
+/** An object lives where it was made. */
+function noThreads({ threads }: MountOptions): void {
+  if (threads !== undefined && threads !== 1)
+    throw new OptionError(
+      `threads is ${threads}, and this filesystem is an object, on one thread: give mount the URL of a module that makes one`,
+    );
+}
+
 /**
- * Mounts a filesystem on a directory, as root. Resolves when INIT is done and the mount answers; rejects
+ * Mounts a filesystem on a directory, as root: an object, which this thread serves, or the URL of a module, which
+ * `threads` of its own do (FilesystemModule). Resolves when INIT is done and the mount answers; rejects
  * with a MountError, OptionError or NegotiationError, whose message is one line that says what to do.
  */
 export async function mount(
+  filesystem: Filesystem | URL,
+  directory: string,
+  options: MountOptions & Hooks & ModuleOptions = {},
+): Promise<Mount> {
+  if (!(filesystem instanceof URL)) {
+    const prepared = prepare(options);
+    noThreads(prepared.mount);
+    return mountOn(filesystem, directory, prepared);
+  }
+  const prepared = prepare({ threads: 1, ...options });
+  const workers = await startThreads(filesystem, options.filesystem, prepared.mount, prepared.session);
+  try {
+    return await mountOn(workers.shape, directory, prepared, workers);
+  } catch (error) {
+    workers.end();
+    await workers.gone;
+    throw error;
+  }
+}
+
+async function mountOn(
   filesystem: Filesystem,
   directory: string,
-  options: MountOptions & Hooks = {},
+  prepared: Prepared,
+  workers?: Workers,
 ): Promise<Mount> {
-  const prepared = prepare(options);
   wishes(filesystem, prepared.session); // what can't be agreed is refused before anything is mounted
   const { path, mode } = await mountPoint(directory);
   if (process.geteuid?.() !== 0)
@@ -151,8 +208,8 @@ export async function mount(
     close(fd);
     throw new MountError('failed', `${path} was unmounted at once`);
   }
-  const { session } = start(filesystem, fd, prepared);
-  const mounted = new Mount(path, entry, session);
+  const { session } = start(filesystem, fd, prepared, workers);
+  const mounted = new Mount(path, entry, session, workers);
   try {
     await session.ready;
     await answers(path, session);
@@ -162,6 +219,7 @@ export async function mount(
     throw error;
   }
   session.onCaller = (tid) => mounted.sawCaller(tid);
+  workers?.post({ kind: 'callers' });
   return mounted;
 }
 
@@ -239,6 +297,7 @@ export class Mount implements Serving {
   readonly path: string;
   readonly session: Session;
   readonly closed: Promise<End>;
+  readonly #workers: Workers | undefined;
   readonly #mounted: MountEntry;
   /** @see connectionInode */
   readonly #connection: number | undefined;
@@ -248,7 +307,8 @@ export class Mount implements Serving {
   #over = false;
 
   /** @internal */
-  constructor(path: string, entry: MountEntry, session: Session) {
+  constructor(path: string, entry: MountEntry, session: Session, workers?: Workers) {
+    this.#workers = workers;
     this.path = path;
     this.session = session;
     this.#mounted = entry;
@@ -260,6 +320,15 @@ export class Mount implements Serving {
       forget();
       return seen;
     });
+  }
+
+  /** Requests not answered yet, of all threads that serve, oldest first. `session.inflight` has those of this thread alone. */
+  async inFlight(): Promise<readonly InFlight[]> {
+    return this.#workers?.inFlight() ?? this.session.inflight;
+  }
+  /** How many requests each thread has served. */
+  get served(): readonly number[] {
+    return this.#workers?.served ?? [this.session.counts[0]!];
   }
 
   /** Whether the connection that has our number now is ours. Where fusectl can't tell, it has to be taken for ours. */

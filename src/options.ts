@@ -18,8 +18,8 @@ import {
   MS_SYNCHRONOUS,
 } from './abi/posix.ts';
 
-/** How a value is written: not at all (a flag), as text, a whole number, seconds with a fraction, permission bits in octal, a transport. */
-type Kind = 'flag' | 'string' | 'number' | 'seconds' | 'octal' | 'transport';
+/** How a value is written: not at all (a flag), as text, a whole number, seconds with a fraction, permission bits in octal, a transport, threads. */
+type Kind = 'flag' | 'string' | 'number' | 'seconds' | 'octal' | 'transport' | 'threads';
 /** What may be asked for: `auto` takes what serves best. */
 export const TRANSPORTS = ['auto', 'device', 'uring'] as const;
 export type TransportChoice = (typeof TRANSPORTS)[number];
@@ -78,6 +78,9 @@ export const mountOptions = {
   remember:             { kind: 'seconds', help: 'keep nodes that the kernel has forgotten for so long' },
   noforget:             { kind: 'flag',    help: 'keep nodes that the kernel has forgotten until the end' },
   transport:            { kind: 'transport', help: 'auto (default), device (/dev/fuse) or uring (FUSE over io_uring)' },
+  threads:              { kind: 'threads', help: 'threads that serve: a number, or cpus for one a CPU (default 1)' },
+  max_threads:          { kind: 'number',  help: 'threads at most, where threads is cpus' },
+  clone_fd:             { kind: 'flag',    help: 'a descriptor of its own for each thread, as always' },
   ring_depth:           { kind: 'number',  help: 'entries a CPU in the ring to begin with (default 2 to 4)' },
   ring_limit:           { kind: 'number',  help: 'entries a CPU in the ring at most (default 4 to 256)' },
 } as const satisfies Record<string, Row>;
@@ -97,7 +100,9 @@ type Value<K> = K extends 'flag'
     ? string
     : K extends 'transport'
       ? TransportChoice
-      : number;
+      : K extends 'threads'
+        ? number | 'cpus'
+        : number;
 /** The options of a mount, as the API takes them. `rawfuse help mount` lists them with what they mean. */
 export type MountOptions = {
   readonly [N in keyof Table as Camel<N>]?: Value<Table[N]['kind']> | undefined;
@@ -117,6 +122,9 @@ for (const [name, { off }] of Object.entries(rows)) {
 export class OptionError extends Error {
   override readonly name = 'OptionError';
 }
+
+/** Threads of one mount. */
+const MOST_THREADS = 1024;
 
 /**
  * The value that each kind takes: how it is written, what it must be, what is said to who gives another.
@@ -139,6 +147,11 @@ const KINDS: Readonly<Record<Kind, { pattern: RegExp; fits: (value: unknown) => 
     pattern: /^\w+$/u,
     fits: (value) => TRANSPORTS.some((each) => each === value),
     wanted: `one of ${TRANSPORTS.join(', ')}`,
+  },
+  threads: {
+    pattern: /^(\d+|cpus)$/u,
+    fits: (value) => value === 'cpus' || (isWhole(value, MOST_THREADS) && value !== 0),
+    wanted: `a number from 1 to ${MOST_THREADS}, or cpus,`,
   },
   octal: { pattern: /^[0-7]+$/u, fits: (value) => isWhole(value, 0o777), wanted: 'an octal number up to 777' },
 };
@@ -184,8 +197,8 @@ export function divideOptions(text: string, names: readonly string[]): { own: Re
 
 function parseValue(name: string, kind: Kind, text: string): string | number {
   const { pattern, fits, wanted } = KINDS[kind];
-  const value =
-    kind === 'string' || kind === 'transport' ? text : kind === 'octal' ? Number.parseInt(text, 8) : Number(text);
+  const words = kind === 'string' || kind === 'transport' || (kind === 'threads' && text === 'cpus');
+  const value = words ? text : kind === 'octal' ? Number.parseInt(text, 8) : Number(text);
   if (!pattern.test(text) || !fits(value)) throw new OptionError(`option ${name} is ${text}: ${wanted} is needed`);
   return value;
 }
@@ -282,6 +295,6 @@ export const optionHelp = (): string[] =>
         ? off
           ? `${name}, ${off}`
           : name
-        : `${name}=${{ string: 'TEXT', number: 'N', seconds: 'SECONDS', octal: 'OCTAL', transport: 'NAME' }[kind]}`;
+        : `${name}=${{ string: 'TEXT', number: 'N', seconds: 'SECONDS', octal: 'OCTAL', transport: 'NAME', threads: 'N|cpus' }[kind]}`;
     return `  ${form.padEnd(30)} ${help}`;
   });

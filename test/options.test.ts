@@ -36,7 +36,7 @@ const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 0x7fff_ffff))
 describe('the options that -o takes', () => {
   test('are the ones that users of libfuse and of mount know', () => {
     const expected =
-      'fsname subtype blkdev blksize allow_other allow_root default_permissions ro suid dev exec sync dirsync atime diratime relatime strictatime symfollow max_read max_write max_readahead max_pages max_background congestion_threshold time_gran async_read direct_io kernel_cache auto_cache entry_timeout attr_timeout ac_attr_timeout negative_timeout uid gid umask fmask dmask request_timeout handler_timeout remember noforget transport ring_depth ring_limit';
+      'fsname subtype blkdev blksize allow_other allow_root default_permissions ro suid dev exec sync dirsync atime diratime relatime strictatime symfollow max_read max_write max_readahead max_pages max_background congestion_threshold time_gran async_read direct_io kernel_cache auto_cache entry_timeout attr_timeout ac_attr_timeout negative_timeout uid gid umask fmask dmask request_timeout handler_timeout remember noforget transport threads max_threads clone_fd ring_depth ring_limit';
     expect(Object.keys(mountOptions).join(' ')).toBe(expected);
     expect(optionHelp().length).toBe(Object.keys(mountOptions).length);
   });
@@ -119,6 +119,7 @@ const options = fc
           seconds: fc.double({ min: 0, noNaN: true, noDefaultInfinity: true }).map(Math.abs), // no -0
           octal: fc.nat(0o777),
           transport: fc.constantFrom(...TRANSPORTS),
+          threads: fc.oneof(fc.constant('cpus' as const), fc.integer({ min: 1, max: 1024 })),
         }[row.kind],
       ]),
     ),

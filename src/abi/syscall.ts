@@ -235,6 +235,21 @@ export function socketpair(bytes: number): [number, number] {
   return pair;
 }
 
+/** The CPUs that the calling thread may run on. sched_getaffinity(2). */
+export function usableCpus(): number[] {
+  const mask = new Uint8Array(CPU_SET);
+  checked(libcGetaffinity(0, CPU_SET, mask), 'sched_getaffinity');
+  const cpus: number[] = [];
+  for (let cpu = 0; cpu < CPU_SET * 8; cpu++) if (mask[cpu >> 3]! & (1 << (cpu & 7))) cpus.push(cpu);
+  return cpus;
+}
+/** Lets the calling thread run on these CPUs alone. False where a cpuset or a seccomp filter has none of it. sched_setaffinity(2). */
+export function pinTo(cpus: readonly number[]): boolean {
+  const mask = new Uint8Array(CPU_SET);
+  for (const cpu of cpus) mask[cpu >> 3]! |= 1 << (cpu & 7);
+  return libcSetaffinity(0, CPU_SET, mask) === 0;
+}
+
 /** A watch on a descriptor. Hold it: collected, it silently stops; `close()` ends it. */
 export interface Watch {
   close(): void;

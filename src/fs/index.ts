@@ -4,4 +4,7 @@ export { Locks } from './locks.ts';
 export type { MemoryFiles, MemoryStat } from './memory/files.ts';
 export { MemoryFs, type MemoryOptions } from './memory/memory.ts';
 export type { Atime } from './memory/node.ts';
-export { HandleTable, type Node, NodeTable } from './nodes.ts';
+export { type Counted, HandleTable, type Node, type Nodes, NodeTable } from './nodes.ts';
+export { type NodeLayout, type NodesHandle, shareNodes } from './shared/layout.ts';
+export { LockError } from './shared/lock.ts';
+export { openNodes, type SharedNode, type SharedNodes } from './shared/nodes.ts';

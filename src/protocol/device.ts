@@ -98,6 +98,7 @@ export class DeviceTransport implements Transport {
   #spin = SPIN;
   #budget = SPIN;
   #wakes = 0;
+  #resting = false;
   #closed = false;
   #warned = false;
 
@@ -131,6 +132,13 @@ export class DeviceTransport implements Transport {
     this.#budget = 0;
   }
 
+  /** Leaves the requests to others that read from the connection. */
+  rest(): void {
+    this.#resting = true;
+    this.#watch?.close();
+    this.#watch = undefined;
+  }
+
   /** Reads what there is: also how it learns, before the loop would tell, that the connection is over. */
   look(): void {
     this.#drain();
@@ -158,7 +166,7 @@ export class DeviceTransport implements Transport {
 
   #pump(): void {
     let spins = 0;
-    while (!this.#closed && this.#turn < TURN && this.#unsent.length === 0) {
+    while (!this.#closed && !this.#resting && this.#turn < TURN && this.#unsent.length === 0) {
       const slot = this.#free.pop() ?? this.#slot();
       const buffers = slot.buffers as DeviceBuffers;
       const n = read(this.#fd, buffers.requestAddress, buffers.requestSize);

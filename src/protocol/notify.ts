@@ -71,26 +71,41 @@ interface Retrieving {
   reject(error: unknown): void;
 }
 
+/** In one of several threads that serve a connection: another one writes what it sends. */
+export interface Relay {
+  /** The first id of its RETRIEVEs. */
+  readonly firstRetrieve: bigint;
+  send(name: NotificationName, message: Buffer): Promise<void>;
+}
+/** The first RETRIEVE of one of several threads, and whose one is. */
+export const firstRetrieveOf = (index: number): bigint => FIRST_RETRIEVE + (BigInt(index + 1) << 40n);
+export const retrieverOf = (unique: bigint): number => Number((unique - FIRST_RETRIEVE) >> 40n) - 1;
+
 export class Notifications {
+  readonly #relay: Relay | undefined;
   readonly #duplicate: () => number;
   readonly #tracer: Tracer | undefined;
   readonly #queue: Waiting[] = [];
   readonly #retrieves = new Map<bigint, Retrieving>();
-  #nextRetrieve = FIRST_RETRIEVE;
+  #nextRetrieve: bigint;
   #worker: Worker | undefined;
   #gone: Promise<void> = Promise.resolve();
   /** The writing thread's id, which it puts here before it writes. */
   readonly #tid = new Int32Array(new SharedArrayBuffer(4));
   #writing: Waiting | undefined;
   #closed = false;
+  #resends: boolean;
   #resentUntil = 0;
   /** Where requests come over a ring: the bytes of a payload there. */
   #payload: number | undefined;
 
   /** `duplicate` gives a descriptor of the connection for the writing thread alone. */
-  constructor(duplicate: () => number, tracer?: Tracer) {
+  constructor(duplicate: () => number, tracer?: Tracer, relay?: Relay) {
     this.#duplicate = duplicate;
     this.#tracer = tracer;
+    this.#relay = relay;
+    this.#resends = relay === undefined;
+    this.#nextRetrieve = relay?.firstRetrieve ?? FIRST_RETRIEVE;
   }
 
   /** A file that POLL was asked about is ready now; `kh` is from its request. */
@@ -139,10 +154,11 @@ export class Notifications {
   }
   /**
    * Asks (7.40 and later) for every unanswered request once more: each comes with bit 63 of `unique` set, and only that
-   * one is to be answered. EOPNOTSUPP where requests come over io_uring: the kernel (6.18) would take it, and do nothing.
+   * one is to be answered. EOPNOTSUPP where requests come over io_uring: the kernel (6.18) would take it, and do nothing;
+   * and where several threads serve, of which another one would get the request.
    */
   resend(): Promise<void> {
-    if (this.#payload !== undefined && !this.#closed) return optional(Promise.reject(EOPNOTSUPP));
+    if ((this.#payload !== undefined || !this.#resends) && !this.#closed) return optional(Promise.reject(EOPNOTSUPP));
     this.#resentUntil = Number.POSITIVE_INFINITY;
     const over = () => {
       this.#resentUntil = performance.now() + RESENDING;
@@ -168,16 +184,21 @@ export class Notifications {
   overRing(payload: number | undefined): void {
     this.#payload = payload;
   }
+  /** Requests that are sent again may come to another thread than the first time. @internal */
+  withoutResend(): void {
+    this.#resends = false;
+  }
   /** Whether requests that were sent again may still be on their way. @internal */
   get resent(): boolean {
     return performance.now() < this.#resentUntil;
   }
 
-  /** NOTIFY_REPLY has brought what a RETRIEVE asked for. @internal */
-  retrieved(unique: bigint, offset: number, data: Buffer): void {
+  /** NOTIFY_REPLY has brought what a RETRIEVE asked for. Whether it was asked for here. @internal */
+  retrieved(unique: bigint, offset: number, data: Uint8Array): boolean {
     const retrieving = this.#retrieves.get(unique);
     this.#retrieves.delete(unique);
     retrieving?.resolve({ offset, data: Buffer.from(data) });
+    return retrieving !== undefined;
   }
 
   /** The session is over: what is not written yet never will be. @internal */
@@ -210,8 +231,14 @@ export class Notifications {
 
   /** Queued when this returns; what can't be encoded or written at all rejects. */
   async #enqueue(name: NotificationName, values: object, tail?: Uint8Array): Promise<void> {
-    if (this.#closed) throw ENOTCONN;
     const message = encodeNotification(name, values, tail);
+    return this.pass(name, message);
+  }
+
+  /** Sends what is encoded already. @internal */
+  async pass(name: NotificationName, message: Buffer): Promise<void> {
+    if (this.#closed) throw ENOTCONN;
+    if (this.#relay !== undefined) return this.#relay.send(name, message);
     this.#worker ??= this.#start();
     return new Promise((resolve, reject) => {
       this.#queue.push({ message, name, resolve, reject });

@@ -7,10 +7,11 @@
  * is left. Errors come in three kinds: a filesystem's answer (an errno: sent), a bug (EIO, and reported
  * once), the connection's end (no error at all).
  */
-import { EINTR, EIO, ENOTCONN, EPROTO, Errno, ESTALE, ETIMEDOUT, errnoNamed } from '../abi/errno.ts';
-import type { fuse_forget_one, fuse_init_in, fuse_init_out } from '../abi/fuse.ts';
+import { EINTR, EIO, ENOTCONN, EPROTO, type Errno, ESTALE, ETIMEDOUT } from '../abi/errno.ts';
+import { type fuse_forget_one, fuse_in_header, type fuse_init_in, type fuse_init_out } from '../abi/fuse.ts';
 import { FUSE_UNIQUE_RESEND, type InitFlag } from '../abi/fuse-constants.ts';
 import { type Answer, answersNothing, type Server, type Steps, serve, stepsFor } from './dispatch.ts';
+import { EarlyInterrupts } from './early.ts';
 import type { Filesystem } from './filesystem.ts';
 import {
   type Agreement,
@@ -23,13 +24,14 @@ import {
   payloadSize,
   wishes,
 } from './init.ts';
-import { Notifications } from './notify.ts';
+import { Notifications, type Relay } from './notify.ts';
 import { type Args, type OperationName, operations, type ReplyDefaults } from './operations.ts';
 import { operationOf, Refused } from './refused.ts';
-import type { Request } from './request.ts';
+import { Request } from './request.ts';
 import type { Slot } from './slot.ts';
+import { knownErrno } from './thrown.ts';
 import { type Observer, Tracer } from './trace.ts';
-import type { End, Transport, TransportKind } from './transport.ts';
+import type { Begun, End, Transport, TransportKind } from './transport.ts';
 
 /** What a filesystem gets in `init`: what was agreed, and the way to tell the kernel of changes. */
 export interface Connection extends Agreement {
@@ -51,6 +53,14 @@ export interface SessionOptions extends ConnectionOptions {
   readonly transportReason?: string | undefined;
   /** Gets an event for each request, reply and notification. Costs nothing when absent. */
   readonly trace?: Observer | undefined;
+  /** In one of several threads that serve a connection: how notifications are sent. @internal */
+  readonly relay?: Relay | undefined;
+}
+
+/** What comes to this thread and may concern another one of those that serve a connection. */
+export interface Elsewhere {
+  interrupt(unique: bigint): void;
+  retrieved(unique: bigint, offset: number, data: Buffer): void;
 }
 
 /** A request that has not been answered yet. */
@@ -69,14 +79,8 @@ interface Pending extends InFlight {
   over: boolean;
 }
 
-/** How many INTERRUPTs are kept for requests that have not come, and for how long (ms). */
-const EARLY = 128;
-const EARLY_KEPT = 10_000;
 /** What setTimeout takes; longer, it fires at once. */
 const LONGEST = 0x7fff_ffff;
-/** The highest errno that the kernel takes in a reply. @see fs/fuse/dev.c: fuse_dev_do_write */
-const MAX_ERRNO = 511;
-
 export class Session implements Server {
   readonly filesystem: Filesystem;
   readonly options: SessionOptions;
@@ -98,9 +102,7 @@ export class Session implements Server {
   #io: Transport | undefined;
   #tracer: Tracer | undefined;
   readonly #inflight = new Map<bigint, Pending>();
-  /** INTERRUPTs whose request has not come, and when they came: the oldest first. */
-  readonly #early = new Map<bigint, number>();
-  #earlyTimer: NodeJS.Timeout | undefined;
+  readonly #early = new EarlyInterrupts();
   readonly #refused: Refused;
   readonly #strangers = new Set<number>();
   #unknown = new Set<number>();
@@ -111,6 +113,10 @@ export class Session implements Server {
   #resolveReady!: (agreement: Agreement) => void;
   #rejectReady!: (error: unknown) => void;
   #resolveClosed!: (end: End) => void;
+  /** The other threads that serve this connection. @internal */
+  elsewhere: Elsewhere | undefined;
+  /** How many requests have been served, in a place where other threads may look. */
+  counts: Float64Array = new Float64Array(1);
   /** Called with the thread id of each caller that was not seen before. */
   onCaller: ((pid: number) => void) | undefined;
 
@@ -131,9 +137,12 @@ export class Session implements Server {
       batch_forget: (request: Request, { forgets }: Args<'BATCH_FORGET'>) => {
         for (const one of forgets) this.#forget(request, one);
       },
-      interrupt: (_: Request, { unique }: Args<'INTERRUPT'>) => this.#interrupt(unique),
-      notify_reply: (request: Request, args: Args<'NOTIFY_REPLY'>) =>
-        this.notify.retrieved(request.unique, args.offset, args.data),
+      interrupt: (_: Request, { unique }: Args<'INTERRUPT'>) => {
+        if (!this.interrupt(unique)) this.elsewhere?.interrupt(unique);
+      },
+      notify_reply: ({ unique }: Request, { offset, data }: Args<'NOTIFY_REPLY'>) => {
+        if (!this.notify.retrieved(unique, offset, data)) this.elsewhere?.retrieved(unique, offset, data);
+      },
     };
     this.ready = new Promise((resolve, reject) => {
       this.#resolveReady = resolve;
@@ -144,7 +153,7 @@ export class Session implements Server {
       this.#resolveClosed = resolve;
     });
     if (options.trace) this.#tracer = new Tracer(options.trace);
-    this.notify = new Notifications(() => this.#io!.duplicate(), this.#tracer);
+    this.notify = new Notifications(() => this.#io!.duplicate(), this.#tracer, options.relay);
     this.#refused = new Refused({
       resent: () => this.notify.resent,
       forget: (request, one) => this.#forget(request, one),
@@ -179,10 +188,11 @@ export class Session implements Server {
   /** Serves the request in the slot: answers it, now or when its handler is done. Called by the transport; never throws. */
   serve(slot: Slot): void {
     const { view } = slot;
+    this.counts[0]!++;
     this.#tracer?.request(slot);
     if (this.onCaller !== undefined) this.#caller(view.getUint32(32, true));
     if (view.getUint32(12, true) >= 0x8000_0000 && this.#joined(slot)) return;
-    if (this.#early.size > 0 && this.#early.delete(slot.request.unique)) slot.request.abort(EINTR);
+    if (this.#early.size > 0 && this.#early.take(slot.request.unique)) slot.request.abort(EINTR);
     // No node of ours: nodeids are numbers. Said here, so that no handler meets it.
     if (view.getUint32(20, true) > 0x1f_ffff)
       return this.#settle(slot, answersNothing(slot.request.opcode) ? undefined : -ESTALE.errno);
@@ -266,40 +276,71 @@ export class Session implements Server {
 
   // Session operations.
 
-  #init(init: fuse_init_in): fuse_init_out {
+  #init(init: fuse_init_in): fuse_init_out | Promise<fuse_init_out> {
     if (this.#begun) throw EIO;
     if (isLaterMajor(init)) return OUR_VERSION;
     try {
-      const agreement = this.#agree(init);
-      this.#begun = true;
-      const done: unknown = this.filesystem.init?.({ ...agreement, notify: this.notify });
-      if (done instanceof Promise) done.catch((error) => this.#report(error, 'INIT'));
-      this.agreement = agreement;
-      this.steps = stepsFor(agreement.agreed.has('SETXATTR_EXT'));
-      this.#io!.resize(bufferSizes(agreement.reply));
-      this.#tracer?.agreed(agreement, this);
-      // The reply goes out first: who waits for `ready` may send notifications at once.
-      setImmediate(() => this.#resolveReady(agreement));
-      return agreement.reply;
+      const offer = negotiate(init, this.filesystem, this.options);
+      const begun =
+        this.options.ring && (this.#io!.begin?.(offer) ?? { begun: false, what: 'this transport has none' });
+      if (!(begun instanceof Promise) && this.#io!.agreed === undefined)
+        return this.#agreed(this.#agree(init, offer, begun));
+      return this.#initLater(init, offer, begun).catch((error) => this.#disagree(error));
     } catch (error) {
-      setImmediate(() => this.end({ reason: 'failed', error }));
-      throw error instanceof NegotiationError ? EPROTO : error;
+      return this.#disagree(error);
     }
   }
 
+  /** Where setting up takes a while. */
+  async #initLater(init: fuse_init_in, offer: Agreement, begun: Promise<Begun> | Begun | undefined) {
+    const agreement = this.#agree(init, offer, await begun);
+    await this.#io!.agreed?.(agreement, this.transport);
+    return this.#agreed(agreement);
+  }
+
+  #agreed(agreement: Agreement): fuse_init_out {
+    this.#serveUnder(agreement);
+    this.#tracer?.agreed(agreement, this);
+    // The reply goes out first: who waits for `ready` may send notifications at once.
+    setImmediate(() => this.#resolveReady(agreement));
+    return agreement.reply;
+  }
+
+  #disagree(error: unknown): never {
+    setImmediate(() => this.end({ reason: 'failed', error }));
+    throw error instanceof NegotiationError ? EPROTO : error;
+  }
+
+  #serveUnder(agreement: Agreement): void {
+    this.#begun = true;
+    const done: unknown = this.filesystem.init?.({ ...agreement, notify: this.notify });
+    if (done instanceof Promise) done.catch((error) => this.report(error, 'INIT'));
+    this.agreement = agreement;
+    this.steps = stepsFor(agreement.agreed.has('SETXATTR_EXT'));
+    this.#io!.resize(bufferSizes(agreement.reply));
+  }
+
+  /** Serves under what another thread has agreed with the kernel, in place of INIT. @internal */
+  adopt(agreement: Agreement, transport: TransportKind, reason: string): void {
+    this.transport = transport;
+    this.transportReason = reason;
+    if (transport === 'uring') this.notify.overRing(payloadSize(agreement.reply));
+    this.#tracer?.extended(agreement);
+    this.#serveUnder(agreement);
+    this.#resolveReady(agreement);
+  }
+
   /** What is agreed. With OVER_IO_URING only if the ring is there: the kernel would let all requests wait for it. */
-  #agree(init: fuse_init_in): Agreement {
-    const agreement = negotiate(init, this.filesystem, this.options);
-    const { ring } = this.options;
+  #agree(init: fuse_init_in, agreement: Agreement, ring: Begun | undefined): Agreement {
     if (ring === undefined) return agreement;
-    const { begun, what } = this.#io!.begin?.(agreement) ?? { begun: false, what: 'this transport has none' };
+    const { begun, what } = ring;
     this.transportReason = what;
     if (begun) {
       this.transport = 'uring';
       this.notify.overRing(payloadSize(agreement.reply));
       return agreement;
     }
-    if (ring === 'must') throw noRing(what);
+    if (this.options.ring === 'must') throw noRing(what);
     return negotiate(init, this.filesystem, { ...this.options, ring: undefined });
   }
 
@@ -328,27 +369,23 @@ export class Session implements Server {
     }
   }
 
-  /** INTERRUPT may come before its request, during it, or after its answer; with the request's old id or with its new one. */
-  #interrupt(unique: bigint): void {
-    const pending = this.#running(unique);
-    if (pending !== undefined) return pending.slot.request.abort(EINTR);
-    this.#early.delete(unique);
-    this.#early.set(unique, performance.now());
-    if (this.#early.size > EARLY) this.#early.delete(this.#early.keys().next().value!);
-    this.#earlyTimer ??= setTimeout(() => this.#outdated(), EARLY_KEPT).unref();
+  /** Lookups that the kernel takes back, told to another thread: nodeids, each with its count. @internal */
+  forget(pairs: Float64Array): void {
+    for (let i = 0; i < pairs.length; i += 2) this.#forget(FORGETTING, { nodeid: pairs[i]!, nlookup: pairs[i + 1]! });
   }
 
-  /** Drops the INTERRUPTs whose request does not come any more: most came after its answer. */
-  #outdated(): void {
-    this.#earlyTimer = undefined;
-    const now = performance.now();
-    for (const [unique, since] of this.#early) {
-      if (now - since < EARLY_KEPT) {
-        this.#earlyTimer = setTimeout(() => this.#outdated(), Math.ceil(since + EARLY_KEPT - now)).unref();
-        return;
-      }
-      this.#early.delete(unique);
+  /**
+   * INTERRUPT may come before its request, during it, or after its answer; with the request's old id or with its new one.
+   * Whether it concerns one that runs. @internal
+   */
+  interrupt(unique: bigint): boolean {
+    const pending = this.#running(unique);
+    if (pending !== undefined) {
+      pending.slot.request.abort(EINTR);
+      return true;
     }
+    this.#early.add(unique);
+    return false;
   }
 
   /** The request with that id, whether it came once or again. */
@@ -401,7 +438,7 @@ export class Session implements Server {
     } catch {
       // a getter or a proxy that throws
     }
-    this.#report(thrown, operation);
+    this.report(thrown, operation);
     return EIO.errno;
   }
 
@@ -411,7 +448,8 @@ export class Session implements Server {
     this.warn(`the kernel sent an operation that rawfuse does not know: ${opcode}; answered ENOSYS`);
   }
 
-  #report(error: unknown, operation: string): void {
+  /** Tells of an error that is no errno. @internal */
+  report(error: unknown, operation: string): void {
     const { onError } = this.options;
     try {
       if (onError) onError(error, operation);
@@ -427,7 +465,7 @@ export class Session implements Server {
       if (this.options.onWarning) this.options.onWarning(message);
       else console.error(`rawfuse: ${message}`);
     } catch (error) {
-      this.#report(error, 'onWarning');
+      this.report(error, 'onWarning');
     }
   }
 
@@ -447,7 +485,7 @@ export class Session implements Server {
     if (this.#over !== undefined) return;
     this.#over = end;
     clearTimeout(this.#timer);
-    clearTimeout(this.#earlyTimer);
+    this.#early.end();
     this.notify.close(); // first: what follows runs code of the filesystem's, and the descriptor is about to go
     this.#io!.close();
     for (const pending of [...this.#inflight.values()]) this.#end(pending, ENOTCONN);
@@ -459,28 +497,17 @@ export class Session implements Server {
       try {
         if (this.#begun) await this.filesystem.destroy?.();
       } catch (error) {
-        this.#report(error, 'DESTROY');
+        this.report(error, 'DESTROY');
       }
       this.#resolveClosed(end);
     });
   }
 }
 
-const noRing = (why: string): NegotiationError => new NegotiationError(`FUSE over io_uring can't be had: ${why}`);
+/** FORGETs that another thread has read come without their header, in which nobody is named. */
+const FORGETTING = new Request(new DataView(new ArrayBuffer(fuse_in_header.size)));
 
-/** The errno that something thrown stands for, if any: one that the kernel takes. */
-function knownErrno(thrown: unknown, aborted: Error | undefined): number | undefined {
-  if (thrown instanceof Errno) return fitting(thrown);
-  if (thrown === null || typeof thrown !== 'object') return undefined;
-  const { code, name } = thrown as { code?: unknown; name?: unknown };
-  if (typeof code === 'string') {
-    const known = errnoNamed(code);
-    if (known !== undefined) return known.errno;
-  }
-  return name === 'AbortError' && aborted instanceof Errno ? fitting(aborted) : undefined;
-}
-const fitting = ({ errno }: Errno): number | undefined =>
-  Number.isInteger(errno) && errno > 0 && errno <= MAX_ERRNO ? errno : undefined;
+const noRing = (why: string): NegotiationError => new NegotiationError(`FUSE over io_uring can't be had: ${why}`);
 
 /** Before INIT no other request may come. */
 const beforeInit: Steps = stepsFor(true).map((step, code) =>

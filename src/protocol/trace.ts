@@ -125,9 +125,14 @@ export class Tracer {
     { minor, offered, wanted, agreed }: Agreement,
     { transport, transportReason }: { transport: TransportKind; transportReason: string },
   ): void {
-    this.#setxattrExt = agreed.has('SETXATTR_EXT');
+    this.extended({ agreed });
     const flags = { offered: [...offered], wanted: [...wanted], agreed: [...agreed] };
     this.#tell({ kind: 'agreed', minor, ...flags, transport, transportReason });
+  }
+
+  /** What of an agreement the trace needs, where another thread has told of it. */
+  extended({ agreed }: Pick<Agreement, 'agreed'>): void {
+    this.#setxattrExt = agreed.has('SETXATTR_EXT');
   }
 
   ended({ reason, error }: End): void {

@@ -10,6 +10,12 @@ import type { Slot } from './slot.ts';
 /** Read and write on /dev/fuse, or its commands in an io_uring. */
 export type TransportKind = 'device' | 'uring';
 
+/** Whether something was set up; what it is, or why there is nothing. */
+export interface Begun {
+  readonly begun: boolean;
+  readonly what: string;
+}
+
 export interface Transport {
   /** Sends an answer, the size of the body or a negated errno. The kernel may refuse it: then `session.refused` is called. */
   answer(slot: Slot, answer: number): void;
@@ -27,7 +33,9 @@ export interface Transport {
    * Where the session would have OVER_IO_URING: sets up what that needs, before the kernel is told that it is agreed.
    * `what` is what was set up, or why nothing was: then the session does without.
    */
-  begin?(agreement: Agreement): { readonly begun: boolean; readonly what: string };
+  begin?(agreement: Agreement): Begun | Promise<Begun>;
+  /** What was agreed in the end, and by what the requests come. INIT's reply waits for the promise; to reject is to fail. */
+  agreed?(agreement: Agreement, kind: TransportKind): Promise<void>;
   /** What INIT has agreed: bytes of the largest request, and of the largest reply's body. */
   resize(sizes: { request: number; reply: number }): void;
   /** A descriptor of the connection that another thread may write notifications to, until it closes it. */

@@ -16,6 +16,7 @@
 import { EAGAIN, EBUSY, EINTR, SystemError } from '../abi/errno.ts';
 import { ioUringEnter } from '../abi/syscall.ts';
 import {
+  IORING_CQ_EVENTFD_DISABLED,
   IORING_CQE_F_32,
   IORING_CQE_F_SKIP,
   IORING_ENTER_GETEVENTS,
@@ -117,6 +118,7 @@ export class Queues {
   readonly #sqFlags: number;
   readonly #cqHead: number;
   readonly #cqTail: number;
+  readonly #cqFlags: number;
   readonly #cqes: number;
   readonly #sqMask: number;
   readonly #cqMask: number;
@@ -127,6 +129,10 @@ export class Queues {
   readonly #polled: boolean;
   /** Our tail, ahead of the one that is published by `ready`. */
   #tail: number;
+  /** The kernel's head as it was seen last: it may have moved on. */
+  #seen: number;
+  /** Our head, ahead of the one that is published while completions are told. */
+  #head: number;
 
   /** UringError where there is no ring to be had. */
   constructor(options: RingOptions, system: RingSystem = linux) {
@@ -142,6 +148,7 @@ export class Queues {
     this.#sqFlags = sq_off.flags >> 2;
     this.#cqHead = cq_off.head >> 2;
     this.#cqTail = cq_off.tail >> 2;
+    this.#cqFlags = cq_off.flags >> 2;
     this.#cqes = cq_off.cqes >> 2;
     this.#sqMask = words[sq_off.ring_mask >> 2]!;
     this.#cqMask = words[cq_off.ring_mask >> 2]!;
@@ -152,11 +159,20 @@ export class Queues {
     // The queue holds numbers of SQEs. Ours are used in their order, so each place holds its own.
     for (let i = 0; i < this.entries; i++) words[(sq_off.array >> 2) + i] = i;
     this.#tail = words[this.#sqTail]!;
+    this.#seen = words[this.#sqHead]!;
+    this.#head = words[this.#cqHead]!;
   }
 
   /** Places that are left in the submission queue. */
   get space(): number {
     return this.entries - ((this.#tail - Atomics.load(this.#words, this.#sqHead)) | 0);
+  }
+
+  /** Whether no place is left. Where there is one by what was seen last nothing is read that the kernel writes to. */
+  get full(): boolean {
+    if (((this.#tail - this.#seen) | 0) < this.entries) return false;
+    this.#seen = Atomics.load(this.#words, this.#sqHead);
+    return ((this.#tail - this.#seen) | 0) >= this.entries;
   }
 
   /** Places that an operation may need: a large one among small ones takes two, which must not be torn by the queue's end. */
@@ -226,11 +242,15 @@ export class Queues {
     }
   }
 
+  /** Whether the kernel tells a registered eventfd of completions (Linux 5.8). */
+  set telling(on: boolean) {
+    if (this.#cqFlags > 0) Atomics.store(this.#words, this.#cqFlags, on ? 0 : IORING_CQ_EVENTFD_DISABLED);
+  }
+
   /** Whether there are completions to take out, or the kernel has some that it would give if asked. */
   get pending(): boolean {
     return (
-      this.#words[this.#cqHead]! !== Atomics.load(this.#words, this.#cqTail) ||
-      (Atomics.load(this.#words, this.#sqFlags) & HELD) !== 0
+      this.#head !== Atomics.load(this.#words, this.#cqTail) || (Atomics.load(this.#words, this.#sqFlags) & HELD) !== 0
     );
   }
 
@@ -254,27 +274,31 @@ export class Queues {
       count += this.#takeOut(reaped);
       if (!(Atomics.load(words, this.#sqFlags) & HELD)) return count;
       if (this.#enter(0, 0, IORING_ENTER_GETEVENTS) === undefined) return count;
-      if (words[this.#cqHead]! === Atomics.load(words, this.#cqTail)) return count;
+      if (this.#head === Atomics.load(words, this.#cqTail)) return count;
     }
   }
 
   #takeOut(reaped: Reaped): number {
     const words = this.#words;
     for (let count = 0; ; ) {
-      const head = words[this.#cqHead]!;
-      if (head === Atomics.load(words, this.#cqTail)) return count;
-      const at = this.#cqes + (head & this.#cqMask) * this.#cqeStride;
-      const low = words[at]!;
-      const high = words[at + 1]!;
-      const res = words[at + 2]!;
-      const flags = words[at + 3]!;
-      const large = this.#cqeStride > CQE_WORDS || (flags & IORING_CQE_F_32) !== 0;
-      if (large) for (let i = 0; i < CQE_WORDS; i++) this.extra[i] = words[at + CQE_WORDS + i]!;
-      // Before it is told: who is told may submit, or reap.
-      Atomics.store(words, this.#cqHead, (head + (large && this.#mixed.cqe ? 2 : 1)) | 0);
-      if (this.#mixed.cqe && (flags & IORING_CQE_F_SKIP) !== 0) continue; // fills the end, before a large one
-      count++;
-      reaped(low, high, res, flags);
+      const tail = Atomics.load(words, this.#cqTail);
+      if (this.#head === tail) return count;
+      // Who is told may submit, and reap.
+      while (((tail - this.#head) | 0) > 0) {
+        const head = this.#head;
+        const at = this.#cqes + (head & this.#cqMask) * this.#cqeStride;
+        const low = words[at]!;
+        const high = words[at + 1]!;
+        const res = words[at + 2]!;
+        const flags = words[at + 3]!;
+        const large = this.#cqeStride > CQE_WORDS || (flags & IORING_CQE_F_32) !== 0;
+        if (large) for (let i = 0; i < CQE_WORDS; i++) this.extra[i] = words[at + CQE_WORDS + i]!;
+        this.#head = (head + (large && this.#mixed.cqe ? 2 : 1)) | 0;
+        if (this.#mixed.cqe && (flags & IORING_CQE_F_SKIP) !== 0) continue; // fills the end, before a large one
+        count++;
+        reaped(low, high, res, flags);
+      }
+      Atomics.store(words, this.#cqHead, this.#head);
     }
   }
 }

@@ -9,7 +9,7 @@
  *
  * On a thread that does nothing else, with `blocking`: `wait` submits, sleeps in the kernel until something completes or
  * somebody wakes it, and handles what has completed. There is no loop, and no promise is settled before the thread
- * returns to its own.
+ * returns to its own. Where that thread has something else to wait for, `attend` has its loop do what `wait` did.
  *
  * What has no place in the queues waits here, in order. No operation is refused for want of room.
  */
@@ -18,11 +18,12 @@ import { ECANCELED } from '../abi/errno.ts';
 import { atExit } from '../abi/exit.ts';
 import { Memory } from '../abi/memory.ts';
 import { POLLIN } from '../abi/posix.ts';
-import { ioUringRegister, read, type Watch, watch } from '../abi/syscall.ts';
+import { close, eventfd, ioUringRegister, read, type Watch, watch } from '../abi/syscall.ts';
 import {
   IORING_CQE_F_MORE,
   IORING_OP,
   IORING_POLL_ADD_MULTI,
+  IORING_REGISTER_EVENTFD,
   IOSQE_IO_LINK,
   type UringOpcode,
 } from '../abi/uring-constants.ts';
@@ -66,9 +67,17 @@ export class Ring implements Engine, AsyncDisposable {
   readonly #others: (Reaped | undefined)[] = [];
   /** @see attach */
   #again: ((round: number) => boolean) | undefined;
-  readonly #watch: Watch | undefined;
+  #watch: Watch | undefined;
   readonly #wake: WakeHandle | undefined;
+  /** Whether somebody has woken a ring that waits. Whoever looks takes it back. */
+  woken = false;
+  /** Called at the end of each turn on the event loop. */
+  onTurn: (() => void) | undefined;
   readonly #count = new Memory(8); // what an eventfd is read into
+  /** What tells an event loop of completions where the kernel tells nobody who polls the ring; -1 before it is needed. */
+  #told = -1;
+  /** Whether the ring is on its thread's event loop: always, but for a ring that `wait`s. */
+  #attended = true;
   #flushing: NodeJS.Immediate | undefined;
   #patience = 0;
   #closing: { resolve: () => void; promise: Promise<void> } | undefined;
@@ -81,8 +90,10 @@ export class Ring implements Engine, AsyncDisposable {
   constructor(options: RingOptions = {}, system?: RingSystem) {
     this.queues = new Queues(options, system);
     this.#wake = options.blocking;
-    if (this.#wake) this.#armWake();
-    else {
+    if (this.#wake) {
+      this.#attended = false;
+      this.#armWake();
+    } else {
       // Held, so that it is not collected; it counts for the process only while something is in flight.
       this.#watch = watch(this.fd, { readable: true }, () => this.#turn());
       this.#watch.unref();
@@ -92,6 +103,10 @@ export class Ring implements Engine, AsyncDisposable {
 
   get fd(): number {
     return this.queues.memory.fd;
+  }
+  /** What wakes a ring that waits. */
+  get wake(): WakeHandle | undefined {
+    return this.#wake;
   }
   get tier(): Tier {
     return this.queues.memory.tier;
@@ -188,7 +203,7 @@ export class Ring implements Engine, AsyncDisposable {
   }
 
   #schedule(): void {
-    if (this.#wake === undefined)
+    if (this.#attended)
       this.#flushing ??= setImmediate(() => {
         this.#flushing = undefined;
         if (!this.#closed) this.#turn();
@@ -204,6 +219,40 @@ export class Ring implements Engine, AsyncDisposable {
     this.#flush(Atomics.load(over, 0) === 0 && this.#backlog.length === 0 ? 1 : 0);
     this.#reap();
     return Atomics.load(over, 0) === 0;
+  }
+
+  /**
+   * Puts a ring that waits on its thread's event loop, or back: nobody may call `wait` meanwhile. With DEFER_TASKRUN the
+   * ring's own descriptor tells nothing to who polls it, so an eventfd does.
+   */
+  attend(on: boolean): void {
+    if (this.#attended === on || this.#closed) return;
+    this.#attended = on;
+    if (this.#told < 0) this.#tell();
+    this.queues.telling = on;
+    if (!on) this.#watch?.unref();
+    else if (this.#slots.inFlight > 0) this.#watch?.ref();
+    if (on) this.#schedule(); // what came before: nobody tells of that
+  }
+
+  #tell(): void {
+    this.#told = eventfd();
+    this.queues.telling = false;
+    new DataView(this.#count.buffer).setInt32(0, this.#told, true);
+    this.register(IORING_REGISTER_EVENTFD, this.#count.address, 1);
+    this.#watch = watch(this.#told, { readable: true }, () => {
+      read(this.#told, this.#count.address, 8);
+      if (this.#attended && !this.#closed) this.#turn();
+    });
+    this.#watch.unref();
+  }
+
+  /** Ends the watch on this thread's event loop, which then hears of nothing any more: the thread is about to end. */
+  unwatch(): void {
+    this.#watch?.close();
+    this.#watch = undefined;
+    if (this.#told >= 0) close(this.#told);
+    this.#told = -1;
   }
 
   close(): Promise<void> {
@@ -243,7 +292,7 @@ export class Ring implements Engine, AsyncDisposable {
     if (this.#closed || isMainThread) return;
     this.#cancelAll();
     while (this.#slots.inFlight > 0) this.#drain();
-    this.#watch?.close();
+    this.unwatch();
   }
 
   /** A slot for an operation. */
@@ -282,12 +331,12 @@ export class Ring implements Engine, AsyncDisposable {
   }
 
   /** Tells the kernel of what is in the queue, puts in what waited for a place, and waits for `complete` completions. */
-  #flush(complete = 0): void {
+  #flush(complete = 0, ask = false): void {
     const { queues } = this;
     for (;;) {
       while (this.#backlog.length > 0 && this.#fits(this.#backlog[0]!))
         for (const { opcode, sqe, low, high } of this.#backlog.shift()!) queues.put(opcode, sqe, low, high);
-      if (queues.ready === 0 && complete === 0) return;
+      if (queues.ready === 0 && complete === 0 && !ask) return;
       if (!queues.submit(complete)) return this.#schedule();
       if (this.#backlog.length === 0 || queues.space === 0) break;
     }
@@ -296,12 +345,12 @@ export class Ring implements Engine, AsyncDisposable {
 
   /** What is to be done when there are completions, or something to submit. */
   #turn(): void {
-    if (this.#patience > 0) this.#patience--;
     this.#turning = true;
+    if (this.#patience > 0) this.#patience--;
     try {
       let round = 0;
       do {
-        this.#flush();
+        this.#flush(0, this.#wake !== undefined && round === 0); // with DEFER_TASKRUN completions come to who asks
         this.#reap();
       } while (this.#again?.(round++));
       this.#flush(); // what the completions' owners have submitted
@@ -310,6 +359,7 @@ export class Ring implements Engine, AsyncDisposable {
     } finally {
       this.#turning = false;
     }
+    this.onTurn?.();
     this.#endIfDone();
   }
 
@@ -327,6 +377,7 @@ export class Ring implements Engine, AsyncDisposable {
         owner?.(res, flags);
       } else if (subsystem === SUBSYSTEM.wake) {
         read(this.#wake!.fd, this.#count.address, 8);
+        this.woken = true;
         if (!(flags & IORING_CQE_F_MORE) && !this.#closed) this.#armWake();
       } else this.#others[subsystem]?.(low, high, res, flags);
     } catch (error) {
@@ -344,7 +395,7 @@ export class Ring implements Engine, AsyncDisposable {
     this.#closed = true;
     if (this.#flushing) clearImmediate(this.#flushing);
     this.#forget();
-    this.#watch?.close();
+    this.unwatch();
     this.queues.memory.free();
     this.#count.free();
     this.#closing.resolve();

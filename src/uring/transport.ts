@@ -39,10 +39,11 @@ import type { Slot } from '../protocol/slot.ts';
 import type { Transport } from '../protocol/transport.ts';
 import { SUBSYSTEM, slotOf } from './queues.ts';
 import type { Ring } from './ring.ts';
-import { placeCommand, prepareCommands } from './transport-command.ts';
+import { Commands, holdFile } from './transport-command.ts';
 import { type Entry, EntryBuffers, EntryMemory, OP_IN, slotIn, unpack, WORD } from './transport-entry.ts';
 import { Lookout } from './transport-lookout.ts';
 import { describe, type Plan, type PlanOptions, plan } from './transport-plan.ts';
+import type { Beside, Share } from './transport-share.ts';
 import { linux, type TransportSystem, whyNotOffered } from './transport-system.ts';
 
 /** Places for commands in the submission queue: more go in with another system call. */
@@ -80,11 +81,13 @@ export class UringTransport implements Transport {
   /** Of what `begin` has set up. */
   plan: Plan | undefined;
   readonly #session: Session;
-  readonly #device: DeviceTransport;
+  readonly #device: Beside;
+  readonly #share: Share | undefined;
   readonly #deviceFd: number;
   readonly #options: PlanOptions;
   readonly #system: TransportSystem;
   #ring: Ring | undefined;
+  #commands: Commands | undefined;
   #memory: EntryMemory | undefined;
   /** The ring's own descriptor: commands may be on their way when the other is closed already. */
   #fd = -1;
@@ -118,13 +121,14 @@ export class UringTransport implements Transport {
   #free: (() => void) | undefined;
   #resolveGone!: () => void;
 
-  /** Takes the descriptor over: it is closed when the connection ends. */
-  constructor(fd: number, session: Session, options: PlanOptions = {}, system: TransportSystem = linux) {
+  /** Takes the descriptor over: it is closed when the connection ends. With a `share` it is another's, and not closed. */
+  constructor(fd: number, session: Session, options: PlanOptions = {}, system: TransportSystem = linux, share?: Share) {
     this.#deviceFd = fd;
     this.#session = session;
     this.#options = options;
     this.#system = system;
-    this.#device = new DeviceTransport(fd, session);
+    this.#share = share;
+    this.#device = share?.beside ?? new DeviceTransport(fd, session);
     session.attach(this);
     this.gone = new Promise((resolve) => {
       this.#resolveGone = resolve;
@@ -151,23 +155,26 @@ export class UringTransport implements Transport {
         nudged: false,
       }));
       // One for each queue first: the kernel begins when none is without.
-      this.#add(of.queues * of.depth, (i) => i % of.queues);
+      const mine = this.#share?.queues ?? this.#queues.map(({ index }) => index);
+      this.#add(mine.length * of.depth, (i) => mine[i % mine.length]!);
       // An entry has one completion to come at most, so that none is ever without a place.
-      const completions = Math.min(65_536, Math.max(2 * PLACES, of.queues * of.most));
+      const completions = Math.min(65_536, Math.max(2 * PLACES, mine.length * of.most));
       this.#ring = this.#system.ring({ entries: PLACES, completions, sqe128: true });
       this.#fd = duplicate(this.#deviceFd);
-      prepareCommands(this.#ring.queues, this.#fd);
+      // A ring of a thread of its own is nobody else's either: it can hold the file.
+      if (this.#share) holdFile(this.#ring, this.#fd, this.#system);
+      this.#commands = new Commands(this.#ring.queues, this.#share ? 'held' : this.#fd);
       this.#ring.attach(SUBSYSTEM.fuse, this.#reaped, this.#again);
       this.#free = this.#ring.occupy();
       return { begun: true, what: describe(of) };
     } catch (error) {
-      this.#abandon();
+      this.drop();
       return { begun: false, what: (error as Error).message };
     }
   }
 
   /** Gives back what was set up in vain. */
-  #abandon(): void {
+  drop(): void {
     this.plan = undefined;
     this.#entries = [];
     this.#memory?.drop();
@@ -197,7 +204,7 @@ export class UringTransport implements Transport {
   }
 
   /** INIT's reply is out: only now are entries taken. What is wrong with them is known at once. */
-  #begun(): void {
+  begun(): void {
     this.#registered = true;
     this.#device.beside();
     this.#register(this.#entries);
@@ -206,6 +213,7 @@ export class UringTransport implements Transport {
 
   /** Further entries for a queue, as many as it may have. */
   #grow(queue: Queue, wanted: number): void {
+    if (this.#share?.queues.includes(queue.index) === false) return; // another thread's
     const count = Math.min(wanted, this.plan!.most - queue.entries);
     if (count <= 0 || this.#limited || this.#closed) return;
     try {
@@ -229,9 +237,9 @@ export class UringTransport implements Transport {
     entry.state = 'kernel';
     this.#outstanding++;
     const ring = this.#ring!;
-    if (ring.queues.space === 0) ring.flush();
-    if (this.#backlog.length > 0 || ring.queues.space === 0) this.#backlog.push(entry);
-    else placeCommand(ring.queues, entry);
+    if (ring.queues.full) ring.flush();
+    if (this.#backlog.length > 0 || ring.queues.full) this.#backlog.push(entry);
+    else this.#commands!.place(entry);
     ring.later();
   }
 
@@ -343,10 +351,11 @@ export class UringTransport implements Transport {
   readonly #again = (round: number): boolean => {
     if (this.#closed) return false;
     const { queues } = this.#ring!;
-    while (this.#backlog.length > 0 && queues.space > 0) placeCommand(queues, this.#backlog.shift()!);
+    while (this.#backlog.length > 0 && queues.space > 0) this.#commands!.place(this.#backlog.shift()!);
     const served = this.#served;
     this.#served = 0;
-    return this.#lookout.again(round, served, queues, this.#session.waiting);
+    // One of several threads sleeps in the kernel at once: there, on its own CPU, it is in nobody's way.
+    return this.#share === undefined && this.#lookout.again(round, served, queues, this.#session.waiting);
   };
 
   // What the session calls.
@@ -354,7 +363,7 @@ export class UringTransport implements Transport {
   answer(slot: Slot, answer: number): void {
     if (slot.opAt !== OP_IN) {
       this.#device.answer(slot, answer);
-      if (!this.#registered && this.plan !== undefined && answer >= 0 && !this.#closed) this.#begun();
+      if (!this.#registered && this.plan !== undefined && answer >= 0 && !this.#closed) this.begun();
       return;
     }
     if (this.#closed) return this.#session.refused(slot, answer);
@@ -454,6 +463,14 @@ export class UringTransport implements Transport {
   }
 
   // The end.
+
+  /** Lets everything stand as it is: the thread is about to end, and the kernel takes back what is its. */
+  leave(): void {
+    this.#closed = true;
+    this.#free?.();
+    this.#free = undefined;
+    this.#ring?.unwatch();
+  }
 
   close(): void {
     if (this.#closed) return;

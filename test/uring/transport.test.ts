@@ -150,7 +150,7 @@ describe('replies', () => {
   test('NOTIFY_REPLY, whose struct lies before its data, reaches who asked, and its entry is committed without a body', async () => {
     await using kernel = await new PlayedKernel(filesystem).begin();
     const seen: { offset: number; data: string }[] = [];
-    kernel.session.notify.retrieved = (_, offset, data) => void seen.push({ offset, data: data.toString() });
+    kernel.session.notify.retrieved = (_, offset, data) => seen.push({ offset, data: data.toString() }) > 0;
     const message = encodeRequest('NOTIFY_REPLY', { offset: 4096, data: Buffer.from('cached') }, { unique: 1n << 62n });
     const commands = kernel.deliver(2, message);
     expect(seen).toEqual([{ offset: 4096, data: 'cached' }]);

@@ -7,10 +7,11 @@ import type { Bench, Row } from './measure.ts';
 import { memory } from './memory.ts';
 import { protocol } from './protocol.ts';
 import { build } from './servers.ts';
+import { threads } from './threads.ts';
 import { transports } from './transports.ts';
 import { uring } from './uring.ts';
 
-const benches: Readonly<Record<string, Bench>> = { protocol, memory, uring, transports };
+const benches: Readonly<Record<string, Bench>> = { protocol, memory, transports, threads, uring };
 
 const usage = `usage: npm run bench [-- NAME...] [--quick] [--json]
 

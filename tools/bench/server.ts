@@ -9,19 +9,23 @@ import { runInNewContext } from 'node:vm';
 import { O_CLOEXEC, O_RDWR } from '../../src/abi/posix.ts';
 import { open, mount as sysMount } from '../../src/abi/syscall.ts';
 import { MemoryFs } from '../../src/fs/index.ts';
-import { type Filesystem, mount } from '../../src/index.ts';
+import { type Filesystem, type Mount, mount } from '../../src/index.ts';
 import { DeviceTransport } from '../../src/protocol/device.ts';
 import { Session } from '../../src/protocol/session.ts';
 import { type Absent, canned, cannedAsync } from './canned.ts';
 import { fill } from './memory-fill.ts';
 import { rawLoop } from './raw-loop.ts';
+import shared, { share } from './threads-fs.ts';
 
-/** The canned filesystem, the raw loop; MemoryFs by default, where it lists names alone, and where the kernel may keep nothing. */
-export type Which = 'ours' | 'loop' | 'memory' | 'listing' | 'uncached';
+/**
+ * The canned filesystem, the raw loop; MemoryFs by default, where it lists names alone, and where the kernel may keep nothing;
+ * shared memory served by a thread a CPU, or by this one.
+ */
+export type Which = 'ours' | 'loop' | 'memory' | 'listing' | 'uncached' | 'threads' | 'single';
 /** How it is talked to; `sleeping` is the device without a look for more before it sleeps. */
 export type Transport = 'device' | 'uring' | 'sleeping';
-/** What the bench may ask; each answer is a number. `fill` takes one: how many files to make. */
-export type Question = 'cpu' | 'gap' | 'worst gap' | 'rss' | 'fill';
+/** What the bench may ask; each answer is a number. `fill` takes one, how many files to make; `served` a thread. */
+export type Question = 'cpu' | 'gap' | 'worst gap' | 'rss' | 'fill' | 'served';
 export interface Asked {
   readonly id: number;
   readonly question: Question;
@@ -75,12 +79,14 @@ function memoryFs(): MemoryFs {
   if (which === 'listing') Object.defineProperty(filesystem, 'readdirplus', { value: undefined });
   return filesystem;
 }
-const memory = which === 'ours' || which === 'loop' ? undefined : memoryFs();
+const memory = ['memory', 'listing', 'uncached'].includes(which) ? memoryFs() : undefined;
+let mounted: Mount | undefined;
 
 const answers: Record<Question, (count: number) => number | Promise<number>> = {
   cpu,
   rss,
   fill: (count) => fill(memory!, count),
+  served: (thread) => mounted?.served[thread] ?? 0,
   gap: watchTimer,
   'worst gap': () => {
     clearInterval(timer);
@@ -91,6 +97,14 @@ const answers: Record<Question, (count: number) => number | Promise<number>> = {
 process.on('message', async ({ id, question, count }: Asked) => {
   process.send!({ id, value: await answers[question](count) } satisfies Answered);
 });
+
+function choose(): Filesystem | URL {
+  if (memory !== undefined) return memory;
+  // What this was compiled to.
+  if (which === 'threads') return new URL(import.meta.url.replace(/server(\.\w+)$/u, 'threads-fs$1'));
+  if (which === 'single') return shared({ shared: share() });
+  return handlers === 'async' ? cannedAsync(absent) : canned(absent);
+}
 
 /** A mount whose transport we have in hand, so as to take its spin away. */
 async function sleepingDevice(filesystem: Filesystem): Promise<Session> {
@@ -109,15 +123,17 @@ if (which === 'loop') {
   rawLoop(directory, absent, () => process.exit());
   unmount = () => spawn('umount', ['-l', directory], { stdio: 'ignore' });
 } else if (transport === 'sleeping') {
-  const session = await sleepingDevice(memory!);
+  const session = await sleepingDevice(choose() as Filesystem);
   session.closed.then(() => process.exit());
   unmount = () => spawn('umount', ['-l', directory], { stdio: 'ignore' });
 } else {
-  const filesystem = memory ?? (handlers === 'async' ? cannedAsync(absent) : canned(absent));
+  const filesystem = choose();
   const timeouts = which === 'uncached' ? { entryTimeout: 0, attrTimeout: 0 } : {};
-  const mounted = await mount(filesystem, directory, { allowOther: true, transport, ...timeouts });
-  mounted.closed.then(() => process.exit());
-  unmount = () => void mounted.unmount({ lazy: true });
+  const threads = which === 'threads' ? ({ threads: 'cpus' } as const) : {};
+  const mine = await mount(filesystem, directory, { allowOther: true, transport, ...timeouts, ...threads });
+  mounted = mine;
+  mine.closed.then(() => process.exit());
+  unmount = () => void mine.unmount({ lazy: true });
 }
 process.on('disconnect', unmount);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, unmount);

@@ -138,6 +138,10 @@ export class Server {
     return new Server(directory, child);
   }
 
+  get pid(): number {
+    return this.#process.pid!;
+  }
+
   #gone(): Error {
     return new Error(`the server of ${this.directory} ended; was it unmounted by somebody else?`);
   }

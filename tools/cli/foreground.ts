@@ -12,7 +12,7 @@ import { json, printer } from '../../src/protocol/trace.ts';
 import type { End } from '../../src/protocol/transport.ts';
 import { FAILED, Failure, mountPath, OK, say } from './command.ts';
 import { health } from './health.ts';
-import type { MountRequest } from './mount.ts';
+import { type MountRequest, served } from './mount.ts';
 
 /** What ends a mount in order. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -23,6 +23,8 @@ export async function foreground(request: MountRequest): Promise<number> {
   const descriptor = /^\/dev\/fd\/(\d+)$/u.exec(directory)?.[1];
   const stopper = new Stopper();
   if (descriptor !== undefined) {
+    if (what.make === undefined)
+      throw new Failure(`${what.title} can't be served over a descriptor: threads mount by themselves`);
     const serving = serve(what.make(request.own), Number(descriptor), { ...request.options, ...hooks(request) });
     stopper.serves(() => serving.session.end({ reason: 'unmounted' }));
     await serving.session.ready.catch((error) => {
@@ -148,5 +150,6 @@ async function mountCleanly(request: MountRequest, note: (line: string) => void)
     await unmountPath(path, { lazy: true });
     say(`cleaned up the dead mount at ${path}: its server was gone`, note);
   }
-  return mount(request.what.make(request.own), request.directory, { ...request.options, ...hooks(request) });
+  const { filesystem, told } = served(request);
+  return mount(filesystem, request.directory, { ...request.options, ...hooks(request), filesystem: told });
 }

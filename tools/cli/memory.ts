@@ -39,14 +39,18 @@ export const memory: Mountable = {
       help: 'when reading moves access times (default as mounted, else relatime)',
     },
   },
-  make({ size, nr_inodes, atime }) {
+  module: new URL(`../../src/fs/memory/memory-module.${import.meta.url.split('.').at(-1)}`, import.meta.url),
+  told: ({ size, nr_inodes, atime }) => {
     const options: MemoryOptions = {
       size: size === undefined ? undefined : amount('size', size, memoryHere()),
       nrInodes: nr_inodes === undefined ? undefined : amount('nr_inodes', nr_inodes),
       atime: atime === undefined ? undefined : chosen(atime),
     };
+    return options;
+  },
+  make(own) {
     try {
-      return new MemoryFs(options);
+      return new MemoryFs(memory.told(own) as MemoryOptions);
     } catch (error) {
       throw new UsageError((error as Error).message.replace('nrInodes', 'nr_inodes'));
     }

@@ -1,4 +1,6 @@
 /** `rawfuse mount memory DIR`: the command line, and its help. What then happens is in foreground.ts and background.ts. */
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import {
   checkOptions,
@@ -22,11 +24,32 @@ export interface Mountable {
   readonly title: string;
   /** Its own options in `-o`: the form they are written in, by name, and what they mean. */
   readonly options: Readonly<Record<string, { readonly form: string; readonly help: string }>>;
-  /** Makes one from these options as they are written. UsageError. */
-  make(own: Readonly<Record<string, string>>): Filesystem;
+  /** Makes one from these options as they are written; absent where there is a module alone. UsageError. */
+  make?(own: Readonly<Record<string, string>>): Filesystem;
+  /** What threads load, and what it is told of the options. */
+  readonly module: URL;
+  told(own: Readonly<Record<string, string>>): unknown;
 }
 const filesystems: readonly Mountable[] = [memory];
 const TRACES = ['text', 'json'] as const;
+
+/** A module of the user's: a path, which says that it is one by a slash or its extension. */
+function moduleAt(name: string): Mountable | undefined {
+  if (!/\/|\.[cm]?[jt]s$/u.test(name)) return undefined;
+  const path = resolve(name);
+  return {
+    name: path,
+    title: `the filesystem of ${name}`,
+    options: {},
+    module: pathToFileURL(path),
+    told: () => undefined,
+  };
+}
+/** What `mount` is to serve: an object on this thread, or, where threads are asked for or there is nothing else, a module. */
+export function served({ what, own, options }: Pick<MountRequest, 'what' | 'own' | 'options'>) {
+  if (what.make !== undefined && options.threads === undefined) return { filesystem: what.make(own), told: undefined };
+  return { filesystem: what.module, told: what.told(own) };
+}
 
 export interface MountRequest {
   readonly what: Mountable;
@@ -47,16 +70,20 @@ const OPTIONS = {
   'foreground-trace': { type: 'boolean', short: 'd' },
   trace: { type: 'string' },
   transport: { type: 'string' },
+  threads: { type: 'string' },
   version: { type: 'boolean', short: 'V' },
 } as const;
 
 export const command: Command = {
   summary: 'mount a filesystem and serve it',
   help: () => `Usage: rawfuse mount memory DIR [-o OPTION[,OPTION]...]... [--background]
-                            [--trace[=json]] [--transport NAME]
+                            [--trace[=json]] [--transport NAME] [--threads N|cpus]
+       rawfuse mount ./MODULE.js DIR ...
 
 Mounts a filesystem at DIR, as root, and serves it until it is unmounted:
   memory    a filesystem in memory: empty at first, gone at the end
+  ./X.js    one of your own: a module whose default export makes it, in each of the
+            threads that serve it (docs/threads.md); a path has a slash or an extension
 
 DIR is made if it does not exist but its parent does, and then removed at the end.
 A dead mount at DIR, whose server is gone, is cleaned up first. With /dev/fd/N for
@@ -74,10 +101,12 @@ Options:
   --transport NAME      how to talk to the kernel: device (read and write on /dev/fuse),
                         uring (FUSE over io_uring, Linux 6.14, to be switched on; rawfuse
                         doctor says how), or auto, the default: for now the device
+  --threads N|cpus      serve by threads of its own: so many, or one for each CPU, which over
+                        io_uring is pinned there; memory takes 1 at most
   --help, -h            this text
   --debug               show the stack of an error
   -f                    stay in the foreground, as always without --background
-  -s                    serve on one thread, as always
+  -s                    serve on one thread, whatever --threads says
   -d                    the same as -f --trace
   -V                    the version
 
@@ -108,7 +137,7 @@ ${EXIT_CODES}
     const names = filesystems.map((each) => each.name).join(', ');
     if (name === undefined || !directory || more.length > 0)
       throw new UsageError('mount takes a filesystem and a directory: rawfuse mount memory DIR');
-    const what = filesystems.find((each) => each.name === name);
+    const what = filesystems.find((each) => each.name === name) ?? moduleAt(name);
     if (what === undefined) throw new UsageError(`unknown filesystem ${name}: known are ${names}`);
     const transport = TRANSPORTS.find((each) => each === values.transport);
     if (values.transport !== undefined && transport === undefined)
@@ -119,8 +148,11 @@ ${EXIT_CODES}
     const divided = (values.options ?? []).map((text) => divideOptions(text, Object.keys(what.options)));
     const own: MountRequest['own'] = Object.assign({}, ...divided.map((each) => each.own));
     const written = divided.map(({ rest }) => parseOptions(rest));
-    const options = checkOptions(Object.assign({}, ...written, transport && { transport }));
-    agreeable(what.make(own), options);
+    const threads = values['single-thread'] && values.threads !== undefined ? '1' : values.threads;
+    const options = checkOptions(
+      Object.assign({}, ...written, transport && { transport }, threads && parseOptions(`threads=${threads}`)),
+    );
+    if (what.make !== undefined) agreeable(what.make(own), options);
     const request: MountRequest = { what, own, directory, options, trace, debug: values.debug ?? false };
     if (!values.background) return foreground(request);
     if (trace !== undefined)

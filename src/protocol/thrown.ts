@@ -1,0 +1,19 @@
+/** Which errno something stands for that a handler has thrown. */
+import { Errno, errnoNamed } from '../abi/errno.ts';
+
+/** The highest errno that the kernel takes in a reply. @see fs/fuse/dev.c: fuse_dev_do_write */
+const MAX_ERRNO = 511;
+
+/** The errno that something thrown stands for, if any: one that the kernel takes. */
+export function knownErrno(thrown: unknown, aborted: Error | undefined): number | undefined {
+  if (thrown instanceof Errno) return fitting(thrown);
+  if (thrown === null || typeof thrown !== 'object') return undefined;
+  const { code, name } = thrown as { code?: unknown; name?: unknown };
+  if (typeof code === 'string') {
+    const known = errnoNamed(code);
+    if (known !== undefined) return known.errno;
+  }
+  return name === 'AbortError' && aborted instanceof Errno ? fitting(aborted) : undefined;
+}
+const fitting = ({ errno }: Errno): number | undefined =>
+  Number.isInteger(errno) && errno > 0 && errno <= MAX_ERRNO ? errno : undefined;

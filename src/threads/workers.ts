@@ -1,0 +1,261 @@
+/**
+ * The threads that serve a mount together, as the mounting thread sees them: it starts them on the filesystem's module,
+ * tells them what was agreed, hands on what only it can read, does for them what is done in one place, and sees to it that
+ * the end of any of them is the end of all.
+ *
+ * A thread may sleep in the kernel. So what is posted to one is posted with a wake-up; and at exit, when Node would wait for
+ * threads in system calls for ever, and a thread that is stopped with a watch open may take the process with it (koffi),
+ * each is woken and given a moment to close what it has open.
+ */
+import type { Worker } from 'node:worker_threads';
+import { atExit } from '../abi/exit.ts';
+import { startWorker } from '../abi/worker.ts';
+import type { MountOptions } from '../options.ts';
+import type { Filesystem, Promised } from '../protocol/filesystem.ts';
+import type { InFlight, SessionOptions } from '../protocol/session.ts';
+import { Wake, wake } from '../uring/wake.ts';
+import { type FromWorker, type Kind, RUNNING, STATE, type Start, type ToWorker } from './messages.ts';
+
+/** How long the process waits at exit for a thread that does not answer, in ms. */
+const PATIENCE = 1000;
+
+export interface WorkersOptions {
+  readonly module: URL;
+  readonly count: number;
+  readonly shared: unknown;
+  /** What `mount` was told for the filesystem. */
+  readonly filesystem: unknown;
+  readonly mount: MountOptions;
+  readonly session: SessionOptions;
+}
+
+/** Takes what the threads say, but for answers. */
+export type Told = (message: FromWorker, index: number) => void;
+
+class Thread {
+  readonly index: number;
+  readonly waker = new Wake();
+  readonly words = new Int32Array(new SharedArrayBuffer(4));
+  readonly worker: Worker;
+  ended = false;
+  destroyed = false;
+  /** Who waits for an answer of its. */
+  readonly waiting = new Map<
+    FromWorker['kind'],
+    { resolve: (message: FromWorker) => void; reject: (error: unknown) => void }
+  >();
+
+  constructor(
+    start: Omit<Start, 'wake' | 'words'>,
+    told: (message: FromWorker) => void,
+    ended: (error: Error) => void,
+  ) {
+    this.index = start.index;
+    const workerData: Start = { ...start, wake: this.waker.handle, words: this.words };
+    this.worker = startWorker(import.meta.url, './serve-thread', { workerData, name: `rawfuse ${start.index}` });
+    let failed: unknown;
+    this.worker.on('message', (message: FromWorker) => {
+      const waiting = this.waiting.get(message.kind);
+      this.waiting.delete(message.kind);
+      if (waiting) waiting.resolve(message);
+      else told(message);
+    });
+    this.worker.on('error', (error) => {
+      failed = error;
+    });
+    this.worker.on('exit', (code) => {
+      this.ended = true;
+      this.waker.close();
+      const why = failed === undefined ? `it ended with status ${code}` : `${(failed as Error)?.message ?? failed}`;
+      const error = new Error(`thread ${this.index} of the mount failed: ${why}`, { cause: failed });
+      for (const { reject } of this.waiting.values()) reject(error);
+      ended(error);
+    });
+  }
+
+  post(message: ToWorker): void {
+    if (this.ended) return;
+    this.worker.postMessage(message);
+    wake(this.waker.handle);
+  }
+
+  /** Its next message of this kind. */
+  answer<K extends FromWorker['kind']>(kind: K): Promise<Kind<FromWorker, K>> {
+    return new Promise((resolve, reject) => {
+      this.waiting.set(kind, { resolve: resolve as (message: FromWorker) => void, reject });
+    });
+  }
+}
+
+export class Workers {
+  readonly #threads: Thread[] = [];
+  readonly #counts: Float64Array[] = [];
+  #asked = 0;
+  readonly #asking = new Map<string, (requests: readonly InFlight[]) => void>();
+  #ending = false;
+  readonly #forget: () => void;
+  /** Where messages go; before somebody is there they are kept. */
+  onTold: Told | undefined;
+  /** Called when a thread has ended that was not to. */
+  onFailed: ((error: Error) => void) | undefined;
+  #shape: Filesystem = {};
+  #failed: Error | undefined;
+  #resolveDestroyed!: () => void;
+  #resolveGone!: () => void;
+  /** Resolves when the filesystem of each thread is destroyed. */
+  readonly destroyed: Promise<void>;
+  /** Resolves when all threads have ended. */
+  readonly gone: Promise<void>;
+
+  private constructor() {
+    this.#forget = atExit(() => this.#leave());
+    this.destroyed = new Promise((resolve) => {
+      this.#resolveDestroyed = resolve;
+    });
+    this.gone = new Promise((resolve) => {
+      this.#resolveGone = resolve;
+    });
+  }
+
+  /** Starts them, the first one first: what it can't the others can't. Rejects with what a factory has thrown. */
+  static async start(options: WorkersOptions): Promise<Workers> {
+    const workers = new Workers();
+    try {
+      const { handlers, promises } = await workers.#make(0, options);
+      workers.#shape = shapeOf(handlers, promises as Promised[]);
+      await Promise.all(Array.from({ length: options.count - 1 }, (_, i) => workers.#make(i + 1, options)));
+      return workers;
+    } catch (error) {
+      workers.end();
+      await workers.gone;
+      throw error;
+    }
+  }
+
+  async #make(index: number, { module, count, shared, filesystem, mount, session }: WorkersOptions) {
+    const counts = new Float64Array(new SharedArrayBuffer(8));
+    const { onError, onWarning, trace, ...plain } = session;
+    const start = { index, count, module: module.href, shared, options: filesystem, mount, session: plain, counts };
+    const thread = new Thread(
+      { ...start, traced: trace !== undefined },
+      (message) => this.#hear(message, index),
+      (error) => this.#over(thread, error),
+    );
+    this.#threads.push(thread);
+    this.#counts.push(counts);
+    const failed = thread.answer('not made').then(({ error }) => Promise.reject(error));
+    return Promise.race([thread.answer('made'), failed]).finally(() => thread.waiting.clear());
+  }
+
+  get count(): number {
+    return this.#threads.length;
+  }
+  /** What all of them serve, for negotiation: handlers that are there and never called. */
+  get shape(): Filesystem {
+    return this.#shape;
+  }
+  /** How many requests each has served. */
+  get served(): readonly number[] {
+    return this.#counts.map(([count]) => count!);
+  }
+
+  /** What each has in flight. */
+  async inFlight(): Promise<InFlight[]> {
+    const id = this.#asked++;
+    const all = await Promise.all(
+      this.#threads.map(
+        (thread) =>
+          new Promise<readonly InFlight[]>((resolve) => {
+            if (thread.ended) return resolve([]);
+            this.#asking.set(`${thread.index} ${id}`, resolve);
+            thread.post({ kind: 'in flight', id });
+          }),
+      ),
+    );
+    return all.flat();
+  }
+
+  #hear(message: FromWorker, index: number): void {
+    if (message.kind === 'in flight') {
+      const key = `${index} ${message.id}`;
+      this.#asking.get(key)?.(message.requests);
+      this.#asking.delete(key);
+    } else if (message.kind === 'destroyed') this.#destroyed(this.#threads[index]!);
+    else this.onTold?.(message, index);
+  }
+
+  post(message: ToWorker, index?: number): void {
+    for (const thread of this.#threads) if (index === undefined || thread.index === index) thread.post(message);
+  }
+
+  /** Posts to all but one. */
+  others(message: ToWorker, index: number): void {
+    for (const thread of this.#threads) if (thread.index !== index) thread.post(message);
+  }
+
+  /** Asks each for something, and what all have answered. */
+  ask<K extends FromWorker['kind']>(kind: K, question: (index: number) => ToWorker): Promise<Kind<FromWorker, K>[]> {
+    return Promise.all(
+      this.#threads.map((thread) => {
+        if (this.#failed) throw this.#failed;
+        const answer = thread.answer(kind);
+        thread.post(question(thread.index));
+        return answer;
+      }),
+    );
+  }
+
+  #destroyed(thread: Thread): void {
+    thread.destroyed = true;
+    if (this.#threads.every((each) => each.destroyed)) this.#resolveDestroyed();
+  }
+
+  #over(thread: Thread, error: Error): void {
+    this.#destroyed(thread);
+    for (const [key, resolve] of this.#asking) if (key.startsWith(`${thread.index} `)) resolve([]);
+    if (!this.#ending) {
+      this.#failed ??= error;
+      this.onFailed?.(error);
+    }
+    this.#goneIfAll();
+  }
+
+  #goneIfAll(): void {
+    if (!this.#ending || !this.#threads.every(({ ended }) => ended)) return;
+    this.#forget();
+    this.#resolveGone();
+  }
+
+  /** The connection is over, or there will be none: each ends. */
+  end(): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    this.post({ kind: 'end' });
+    this.#goneIfAll();
+  }
+
+  /** The process exits: all are told, then each is waited for. */
+  #leave(): void {
+    this.#ending = true;
+    for (const thread of this.#threads) {
+      thread.post({ kind: 'leave' });
+      thread.waker.end();
+    }
+    const end = performance.now() + PATIENCE;
+    for (const { words, ended } of this.#threads)
+      while (!ended && Atomics.load(words, STATE) === RUNNING) {
+        const left = end - performance.now();
+        if (left <= 0) return;
+        Atomics.wait(words, STATE, RUNNING, left);
+      }
+  }
+}
+
+/** A filesystem that has these handlers, none of which is ever called: what requests need stays with the threads. */
+function shapeOf(handlers: readonly string[], promises: readonly Promised[]): Filesystem {
+  const absent = () => {
+    throw new Error('a request came to the thread that does not serve');
+  };
+  const own = handlers.filter((name) => !['init', 'destroy', 'forget', 'constructor'].includes(name));
+  return { ...Object.fromEntries(own.map((name) => [name, absent])), promises };
+}
