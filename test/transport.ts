@@ -23,6 +23,11 @@ export const KERNEL_DIFFERS = {
    * of the very thread that waits for the request: that thread can't even be killed.
    */
   ownCallCanBeAborted: TRANSPORT === 'device',
+  /** What a client hears of a server that was killed. A ring is taken down behind its back, and /dev/fuse with it: until then it is an abort. */
+  dead:
+    TRANSPORT === 'device'
+      ? /Transport endpoint is not connected/
+      : /Transport endpoint is not connected|Software caused connection abort/,
   /** How many may wait for a lock at once. A request that waits keeps its entry. */
   waiters: TRANSPORT === 'device' ? 10_000 : 200,
 };
