@@ -10,8 +10,11 @@ import type { Queues } from './queues.ts';
 
 /** Requests served in one turn of the loop, as for the device. */
 const TURN = 128;
-/** Looks after work: about 20 us. */
-const SPIN = 400;
+/**
+ * Looks after work: some 25 us, which a client needs to be woken and to ask again. With one client statfs comes to 0.3 of the
+ * rate with 400 and 0.6 with 1000 (npm run bench -- transports); four find the server awake more often, too.
+ */
+const SPIN = 2000;
 /** Wakes after which a spent budget is tried again. */
 const RETRY = 32;
 
