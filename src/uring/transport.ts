@@ -44,6 +44,7 @@ import { type Entry, EntryBuffers, EntryMemory, OP_IN, slotIn, unpack, WORD } fr
 import { Lookout } from './transport-lookout.ts';
 import { describe, type Plan, type PlanOptions, plan } from './transport-plan.ts';
 import type { Beside, Share } from './transport-share.ts';
+import { LostSignals } from './transport-signals.ts';
 import { linux, type TransportSystem, whyNotOffered } from './transport-system.ts';
 
 /** Places for commands in the submission queue: more go in with another system call. */
@@ -116,6 +117,7 @@ export class UringTransport implements Transport {
   #small: EntryBuffers[] = [];
   #served = 0;
   readonly #lookout = new Lookout();
+  readonly #signals = new LostSignals();
   #closed = false;
   #ended = false;
   #free: (() => void) | undefined;
@@ -383,6 +385,7 @@ export class UringTransport implements Transport {
   release(slot: Slot): void {
     if (slot.opAt !== OP_IN) return this.#device.release(slot);
     this.#held--;
+    if (this.#signals.size > 0) this.#signals.delete(slot.request);
     slot.request.reset();
     const buffers = slot.buffers as EntryBuffers;
     const { entry } = buffers;
@@ -403,6 +406,7 @@ export class UringTransport implements Transport {
     const queue = this.#queues[entry.queue]!;
     entry.waiting = true;
     queue.waiting++;
+    this.#signals.add(slot.request);
     const lock = slot.request.opcode === SETLKW && slot.view.getUint32(OP_IN + LOCK_TYPE, true) !== F_UNLCK;
     if (!whole && entry.buffers === buffers && slot.end <= SMALL) this.#moveOut(entry, slot);
     // Locks are waited for without end, and what ends the waiting comes through the same queues: all get what they may have.
@@ -467,6 +471,7 @@ export class UringTransport implements Transport {
   /** Lets everything stand as it is: the thread is about to end, and the kernel takes back what is its. */
   leave(): void {
     this.#closed = true;
+    this.#signals.end();
     this.#free?.();
     this.#free = undefined;
     this.#ring?.unwatch();
@@ -475,6 +480,7 @@ export class UringTransport implements Transport {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#signals.end();
     this.#device.close();
     const ring = this.#ring;
     if (ring === undefined) return this.#resolveGone();

@@ -3,11 +3,10 @@
  * It prints `ready` when the mount answers, and at the end how that was.
  */
 import { once } from 'node:events';
-import type { Worker } from 'node:worker_threads';
 import { mount } from '../../../src/mount.ts';
 import { Files, type SharedFsOptions } from '../threads/shared-fs.ts';
 
-export type Behaviour = 'serve' | 'serve slowly' | 'exit' | 'exit while slow' | 'throw' | 'terminate';
+export type Behaviour = 'serve' | 'serve slowly' | 'exit' | 'exit while slow' | 'throw';
 
 const [directory, transport, threads, behaviour] = process.argv.slice(2) as [
   string,
@@ -15,8 +14,6 @@ const [directory, transport, threads, behaviour] = process.argv.slice(2) as [
   string,
   Behaviour,
 ];
-const workers: Worker[] = [];
-process.on('worker', (worker) => workers.push(worker));
 const filesystem: SharedFsOptions = {
   memory: Files.memory(),
   handlers: behaviour.includes('slow') ? 'slow' : 'sync',
@@ -36,8 +33,7 @@ console.log('ready');
 if (behaviour !== 'serve' && behaviour !== 'serve slowly') {
   process.on('SIGUSR2', () => {
     if (behaviour === 'throw') throw new Error('thrown by the mounting thread');
-    if (behaviour === 'terminate') for (const worker of workers) void worker.terminate();
-    else process.exit(7);
+    process.exit(7);
   });
   await once(process, 'never');
 }
