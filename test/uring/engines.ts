@@ -5,17 +5,6 @@ import { O_CLOEXEC } from '../../src/abi/posix.ts';
 import { addressOf, SYS, systemCall } from '../../src/abi/syscall.ts';
 import type { UringOpcode } from '../../src/abi/uring-constants.ts';
 import type { Engine, Sqe } from '../../src/uring/engine.ts';
-import { probe } from '../../src/uring/setup.ts';
-
-/** Why there is no io_uring here: forbidden in many containers. Skipped there, a failure in CI. */
-export const lacking = (() => {
-  try {
-    probe();
-    return undefined;
-  } catch (error) {
-    return (error as Error).message;
-  }
-})();
 
 /** One operation as a promise of its result. */
 export const one = (engine: Engine, opcode: UringOpcode | number, sqe: Sqe): Promise<number> =>

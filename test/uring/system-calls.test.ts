@@ -1,7 +1,7 @@
 /** Each operation without io_uring answers and does what it does with it: the same sqes, on two copies of one tree. */
 import { closeSync, constants, mkdirSync, openSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -23,10 +23,10 @@ import { Ring } from '../../src/uring/ring.ts';
 import { SERVED } from '../../src/uring/system-calls.ts';
 import { ThreadsEngine } from '../../src/uring/threads.ts';
 import { temporary } from '../support.ts';
-import { address, bytes, cString, iovecs, lacking, one, openHow, snapshot } from './engines.ts';
+import { address, bytes, cString, iovecs, one, openHow, snapshot } from './engines.ts';
+import { uring } from './support.ts';
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_WRONLY, O_DIRECTORY } = constants;
-const uring = describe.skipIf(lacking !== undefined && process.env.CI !== 'true');
 
 let root: string;
 beforeEach(() => {

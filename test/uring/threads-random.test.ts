@@ -4,7 +4,7 @@
  */
 import { closeSync, constants, mkdirSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, RWF_APPEND, RWF_DSYNC } from '../../src/abi/posix.ts';
 import { addressOf } from '../../src/abi/syscall.ts';
 import { IORING_OP, type UringOpcode } from '../../src/abi/uring-constants.ts';
@@ -13,10 +13,10 @@ import { Ring } from '../../src/uring/ring.ts';
 import { ThreadsEngine } from '../../src/uring/threads.ts';
 import { operations, patience, Random, seed } from '../random/random.ts';
 import { temporary } from '../support.ts';
-import { lacking, snapshot } from './engines.ts';
+import { snapshot } from './engines.ts';
+import { uring } from './support.ts';
 
 const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND, O_DIRECTORY, O_NOFOLLOW } = constants;
-const uring = describe.skipIf(lacking !== undefined && process.env.CI !== 'true');
 
 /** Bytes in a file at most. */
 const MOST = 40_000;

@@ -10,7 +10,8 @@ import type { Engine, Sqe } from '../../src/uring/engine.ts';
 import { Ring } from '../../src/uring/ring.ts';
 import { ThreadsEngine } from '../../src/uring/threads.ts';
 import { run, temporary, until } from '../support.ts';
-import { address, bytes, cString, iovecs, lacking, one, openHow, pipe } from './engines.ts';
+import { address, bytes, cString, iovecs, one, openHow, pipe } from './engines.ts';
+import { uring } from './support.ts';
 
 let root: string;
 beforeEach(() => {
@@ -216,7 +217,7 @@ async function outcome(engine: Engine, opcode: UringOpcode, sqe: Sqe): Promise<s
   return 'waits'; // and is cancelled; of a SPLICE the 6.18 ring says ERESTARTSYS then
 }
 
-describe.skipIf(lacking !== undefined && process.env.CI !== 'true')('on what is no file', () => {
+uring('on what is no file', () => {
   test('an operation answers as a ring’s', async () => {
     const DATA = bytes(Buffer.from('some bytes'));
     const into = bytes(1 << 18);

@@ -8,7 +8,8 @@ import type { Engine, Sqe } from '../../src/uring/engine.ts';
 import { Ring } from '../../src/uring/ring.ts';
 import { ThreadsEngine } from '../../src/uring/threads.ts';
 import { run, temporary, until } from '../support.ts';
-import { address, bytes, cString, iovecs, lacking, one, pipe } from './engines.ts';
+import { address, bytes, cString, iovecs, one, pipe } from './engines.ts';
+import { lacking } from './support.ts';
 
 let root: string;
 beforeEach(() => {
@@ -117,7 +118,7 @@ describe('linked ones', () => {
     for (const chain of chains) results.push(await seenOf(engine, chain));
     expect(results[2]!.map(([, res]) => res)).toEqual([10, CANCELED, CANCELED]);
     for (const each of results) expect(each.map(([i]) => i)).toEqual(each.map((_, i) => i));
-    if (lacking === undefined) {
+    if (lacking === undefined || process.env.CI === 'true') {
       await using ring = new Ring();
       const expected = [];
       for (const chain of chains) expected.push((await seenOf(ring, chain)).toSorted(([a], [b]) => a - b));
