@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { PYTHON } from '../interpreter.ts';
 import { run } from '../support.ts';
 
 /** Before every script: P(name) is a path in the mount, result(f, ...) what f gives, or the name of its errno. */
@@ -35,7 +36,7 @@ def slurp(name):
 
 /** Runs a script to its end; what it said, one value a say(). */
 export async function python(dir: string, script: string, timeout = 20_000): Promise<unknown[]> {
-  const output = await run('python3', ['-c', PRELUDE + script, dir], { timeout });
+  const output = await run(PYTHON, ['-c', PRELUDE + script, dir], { timeout });
   return output
     .split('\n')
     .filter((line) => line !== '')
@@ -52,7 +53,7 @@ export class Client implements AsyncDisposable {
   #errors = '';
 
   constructor(dir: string, script: string) {
-    const child = spawn('python3', ['-c', PRELUDE + script, dir], { stdio: 'pipe' });
+    const child = spawn(PYTHON, ['-c', PRELUDE + script, dir], { stdio: 'pipe' });
     this.#child = child;
     this.pid = child.pid!;
     createInterface(child.stdout!).on('line', (line) => {

@@ -10,6 +10,7 @@ import { MemoryFs } from '../../src/fs/index.ts';
 import type { MountOptions } from '../../src/options.ts';
 import type { Args } from '../../src/protocol/operations.ts';
 import type { Request } from '../../src/protocol/request.ts';
+import { PYTHON } from '../interpreter.ts';
 import { KINDS, type Kind, native } from '../random/native.ts';
 import { operations, patience, seed } from '../random/random.ts';
 import { kernelTest, mounted, run } from '../support.ts';
@@ -29,7 +30,7 @@ async function inStep(filesystem: MemoryFs, kind: Kind, steps: number): Promise<
   await using other = await native(kind);
   await using m = await mounted(filesystem, OPTIONS[kind], { watchdog: timeout });
   const args = ['-B', program, m.dir, other.dir, kind, `${seed}`, `${steps}`, every];
-  return JSON.parse(await run('/usr/bin/python3', args, { timeout }));
+  return JSON.parse(await run(PYTHON, args, { timeout }));
 }
 
 for (const kind of KINDS) {

@@ -4,14 +4,11 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { PYTHON } from '../interpreter.ts';
 
 const program = fileURLToPath(new URL('./agent.py', import.meta.url));
-
-/** Rather the system's than whatever comes first: a version manager's is a shell script that starts another. */
-const python = existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3';
 
 interface Answer {
   readonly id: number;
@@ -25,7 +22,7 @@ export class Agent implements AsyncDisposable {
   #next = 1;
 
   constructor() {
-    this.#process = spawn(python, ['-u', program], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#process = spawn(PYTHON, ['-u', program], { stdio: ['pipe', 'pipe', 'inherit'] });
     createInterface({ input: this.#process.stdout! }).on('line', (line) => {
       const answer = JSON.parse(line) as Answer;
       this.#waiting.get(answer.id)?.(answer);

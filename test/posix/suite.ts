@@ -5,6 +5,7 @@
  *
  * The calls are made by child processes, as for every mount that the tests' own thread serves.
  */
+import { PYTHON } from '../interpreter.ts';
 import { client, run, sh } from '../support.ts';
 
 export type PosixCase = (dir: string) => Promise<unknown>;
@@ -27,7 +28,7 @@ const calls = (dir: string, ...lines: string[]): Promise<unknown[]> =>
 
 /** What a Python script prints: for calls that Node has not. `p(name)` makes a path, `t(f, ...)` tells the errno's name. */
 const python = (dir: string, script: string): Promise<string> =>
-  run('python3', [
+  run(PYTHON, [
     '-c',
     `import ctypes, errno, mmap, os, sys\nlibc = ctypes.CDLL(None, use_errno=True)\np = lambda name: os.path.join(sys.argv[1], name)\ndef t(f, *a):\n  try:\n    return f(*a)\n  except OSError as e:\n    return errno.errorcode[e.errno]\ndef renameat2(a, b, flags):\n  if libc.renameat2(-100, os.fsencode(a), -100, os.fsencode(b), flags) < 0: raise OSError(ctypes.get_errno(), '')\n  return 'ok'\n${script}`,
     dir,
