@@ -76,6 +76,8 @@ export class Ring implements Engine, AsyncDisposable {
   readonly #count = new Memory(8); // what an eventfd is read into
   /** What tells an event loop of completions where the kernel tells nobody who polls the ring; -1 before it is needed. */
   #told = -1;
+  /** The event loop's own look at the wake-up. @see attend */
+  #wakeWatch: Watch | undefined;
   /** Whether the ring is on its thread's event loop: always, but for a ring that `wait`s. */
   #attended = true;
   #flushing: NodeJS.Immediate | undefined;
@@ -223,7 +225,10 @@ export class Ring implements Engine, AsyncDisposable {
 
   /**
    * Puts a ring that waits on its thread's event loop, or back: nobody may call `wait` meanwhile. With DEFER_TASKRUN the
-   * ring's own descriptor tells nothing to who polls it, so an eventfd does.
+   * ring's own descriptor tells nothing to who polls it, so an eventfd does. It tells when the first completion is there to be
+   * asked for, not of those that come to that one. And of one that another eventfd has brought about, as a wake-up does,
+   * it tells once in a ring's life: IO_EVENTFD_OP_SIGNAL_BIT is never taken back (Linux 6.18). Then nothing is told any more.
+   * So the loop looks at the wake-up itself. @see io_uring/eventfd.c: __io_eventfd_signal
    */
   attend(on: boolean): void {
     if (this.#attended === on || this.#closed) return;
@@ -240,17 +245,24 @@ export class Ring implements Engine, AsyncDisposable {
     this.queues.telling = false;
     new DataView(this.#count.buffer).setInt32(0, this.#told, true);
     this.register(IORING_REGISTER_EVENTFD, this.#count.address, 1);
+    const turn = () => {
+      if (this.#attended && !this.#closed) this.#turn();
+    };
     this.#watch = watch(this.#told, { readable: true }, () => {
       read(this.#told, this.#count.address, 8);
-      if (this.#attended && !this.#closed) this.#turn();
+      turn();
     });
+    this.#wakeWatch = watch(this.#wake!.fd, { readable: true }, turn); // the turn reads it
     this.#watch.unref();
+    this.#wakeWatch.unref();
   }
 
   /** Ends the watch on this thread's event loop, which then hears of nothing any more: the thread is about to end. */
   unwatch(): void {
     this.#watch?.close();
     this.#watch = undefined;
+    this.#wakeWatch?.close();
+    this.#wakeWatch = undefined;
     if (this.#told >= 0) close(this.#told);
     this.#told = -1;
   }

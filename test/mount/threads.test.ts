@@ -128,8 +128,6 @@ for (const transport of transports) {
     ['reject', /thread \d of the mount failed: thread \d was told to reject/u],
     ['exit', /thread \d of the mount failed: it ended with status 3/u],
   ] as const) {
-    // Over a ring one end in some ten never comes: a known fault, told in docs/threads.md. `npm run soak` runs these.
-    if (transport === 'uring' && process.env.ENDS === undefined) continue;
     kernelTest(
       `${transport}: a thread's ${what} in a handler ends the mount with the reason, and its clients`,
       async () => {

@@ -33,7 +33,7 @@ import type { Sqe } from '../../src/uring/engine.ts';
 import { Queues, type RingSystem } from '../../src/uring/queues.ts';
 import { Ring } from '../../src/uring/ring.ts';
 import { probe, setUp, TIERS, UringError } from '../../src/uring/setup.ts';
-import { Wake, type WakeHandle } from '../../src/uring/wake.ts';
+import { signal, Wake, type WakeHandle } from '../../src/uring/wake.ts';
 import { run, until } from '../support.ts';
 import { forever, uring } from './support.ts';
 
@@ -410,6 +410,20 @@ uring('a thread that waits', () => {
     expect(ended).toEqual([-ECANCELED.errno]);
     await Promise.all([once(waker, 'exit'), once(ender, 'exit')]);
     memory.free();
+    wake.close();
+  });
+
+  test('on its event loop it is woken each time', async () => {
+    const wake = new Wake();
+    const ring = new Ring({ entries: 2, blocking: wake.handle });
+    ring.attend(true);
+    for (let i = 0; i < 5; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 20)); // nothing else goes on in the ring
+      signal(wake.handle.fd);
+      await until(() => ring.woken, `wake-up ${i}`, 2000);
+      ring.woken = false;
+    }
+    await ring.close();
     wake.close();
   });
 });
