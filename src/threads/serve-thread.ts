@@ -10,6 +10,7 @@ import { EIO } from '../abi/errno.ts';
 import { atExit } from '../abi/exit.ts';
 import { unmapAll } from '../abi/memory.ts';
 import { pinTo } from '../abi/syscall.ts';
+import { importHere } from '../abi/worker.ts';
 import { withOverrides } from '../fs/overrides.ts';
 import { DeviceTransport } from '../protocol/device.ts';
 import type { Filesystem } from '../protocol/filesystem.ts';
@@ -108,7 +109,7 @@ function leave(): void {
 atExit(leave);
 
 async function make(): Promise<void> {
-  const { default: factory } = (await import(start.module)) as {
+  const { default: factory } = (await importHere(start.module)) as {
     default: (worker: WorkerContext) => Filesystem | Promise<Filesystem>;
   };
   const { count, shared, options } = start;

@@ -42,14 +42,14 @@ async function shared(options: MountOptions & Hooks, handlers: NonNullable<Share
 }
 
 for (const { transport, threads } of ways)
-  for (const handlers of ['sync', 'async', 'slow'] as const)
+  for (const handlers of threads === 2 ? (['sync', 'async', 'slow'] as const) : (['sync'] as const))
     kernelTest(`${transport}, threads ${threads}, ${handlers} handlers: all serve, and data is whole`, async () => {
       await using m = await shared({ transport, threads }, handlers);
       expect(m.mine.session.transport).toBe(transport);
       expect((await sh('ls | wc -l', m.dir)).trim()).toBe(`${FILES}`);
       // Four clients, each with files of its own, which are written, grown, read back.
       const script = (of: number) =>
-        `for round in 1 2 3 4 5; do for i in 0 1 2 3 4 5 6 7; do f=f$((8 * ${of} + i)); printf '%s %s %s' ${of} $i $round > $f; [ "$(cat $f)" = "${of} $i $round" ] || { echo bad $f; exit 1; }; done; done`;
+        `for round in 1 2 3; do for i in 0 1 2 3 4 5 6 7; do f=f$((8 * ${of} + i)); printf '%s %s %s' ${of} $i $round > $f; [ "$(cat $f)" = "${of} $i $round" ] || { echo bad $f; exit 1; }; done; done`;
       await Promise.all([0, 1, 2, 3].map((of) => sh(script(of), m.dir)));
       const asked = () => sh('for i in 1 2 3 4 5 6 7 8 9; do stat -f . > /dev/null; done', m.dir);
       await until(async () => {
@@ -64,7 +64,7 @@ for (const { transport, threads } of ways)
   kernelTest(`${transport}, threads ${threads}: every lookup is taken back, to the last one`, async () => {
     await using m = await shared({ transport, threads });
     const look = (turn: number) =>
-      sh(`for i in $(seq 0 ${FILES - 1}); do stat f$(( (i + ${turn} * 16) % ${FILES} )) > /dev/null; done`, m.dir);
+      sh(`stat ${Array.from({ length: FILES }, (_, i) => `f${(i + turn * 16) % FILES}`).join(' ')} > /dev/null`, m.dir);
     await Promise.all([0, 1, 2, 3].map(look));
     const books = () => Array.from({ length: FILES }, (_, i) => m.files.lookups(i) - m.files.forgets(i));
     expect(m.files.lookups(0)).toBeGreaterThan(0);
