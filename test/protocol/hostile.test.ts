@@ -1,6 +1,7 @@
 /**
  * A hostile kernel. Each message begins as a valid one of a random operation, made from the table, and then
- * one thing in it is changed; most go into a session as bytes, a part over a real socketpair. Whatever comes,
+ * one thing in it is changed; most go into a session as bytes, a part over a real socketpair, a part through the
+ * buffers of a played io_uring. Whatever comes,
  * the session throws nothing, answers what wants an answer exactly once and in good form, and no handler sees
  * a byte that lies behind its message: there lies poison, or what an earlier message left there.
  *
@@ -9,7 +10,7 @@
 import { expect, test, vi } from 'vitest';
 import { EIO, ENOENT, errnos } from '../../src/abi/errno.ts';
 import { fuse_in_header } from '../../src/abi/fuse.ts';
-import { FUSE_UNIQUE_RESEND } from '../../src/abi/fuse-constants.ts';
+import { FUSE_IO_URING_CMD_COMMIT_AND_FETCH, FUSE_UNIQUE_RESEND } from '../../src/abi/fuse-constants.ts';
 import type { AnyStruct } from '../../src/abi/struct.ts';
 import type { DirectoryReply } from '../../src/protocol/dirent.ts';
 import { answersNothing } from '../../src/protocol/dispatch.ts';
@@ -20,6 +21,7 @@ import { Session, type SessionOptions } from '../../src/protocol/session.ts';
 import { Slot } from '../../src/protocol/slot.ts';
 import type { Transport } from '../../src/protocol/transport.ts';
 import { until } from '../support.ts';
+import { PlayedKernel } from '../uring/played-kernel.ts';
 import { TestKernel, turns } from './kernel.ts';
 import { encodeContexts, encodeGroups, encodeRequest, initRequest, operationNames, rows, viewOf } from './support.ts';
 
@@ -452,9 +454,14 @@ function watched(unexpected: unknown[]): SessionOptions {
   };
 }
 
-/** How many go in as bytes, over a socket, and as the first of a session. */
-const SHARE = { bytes: Math.floor(MESSAGES * 0.44) * 2, socket: Math.floor(MESSAGES * 0.1), first: 0 };
-SHARE.first = MESSAGES - SHARE.bytes - SHARE.socket;
+/** How many go in as bytes, over a socket, in a ring, and as the first of a session. */
+const SHARE = {
+  bytes: Math.floor(MESSAGES * 0.39) * 2,
+  socket: Math.floor(MESSAGES * 0.1),
+  ring: Math.floor(MESSAGES * 0.1),
+  first: 0,
+};
+SHARE.first = MESSAGES - SHARE.bytes - SHARE.socket - SHARE.ring;
 let reached = 0;
 let sent = 0;
 
@@ -612,6 +619,78 @@ test(`${SHARE.socket} messages over a socketpair`, async () => {
   expect(victim.poisoned).toBeUndefined();
   expect(kernel.session.inflight).toEqual([]);
   expect((await kernel.ask('DESTROY')).error).toBe(0);
+});
+
+test(`${SHARE.ring} messages in the buffers of a ring`, async () => {
+  const random = new Random(SEED ^ 0x3333);
+  const victim = new Victim(random);
+  const unexpected: unknown[] = [];
+  await using kernel = await new PlayedKernel(
+    victim.filesystem,
+    { ...watched(unexpected), maxWrite: ROOM },
+    { ringDepth: 32 },
+  ).begin();
+  const room = kernel.buffers(0).payload.byteLength;
+  const books = new Books(room);
+  /** What is in each entry that a message lies in. */
+  const inside = new Map<number, { unique: bigint; row: Operation | undefined; due: boolean; lies: boolean }>();
+  const free = new Set<number>();
+  const balance = () => {
+    for (const { entry, cmdOp, commitId } of kernel.commands.splice(0)) {
+      if (cmdOp === FUSE_IO_URING_CMD_COMMIT_AND_FETCH) {
+        const { unique, row, due, lies } = inside.get(entry)!;
+        const { error, unique: answered, body } = kernel.reply(entry);
+        if (commitId !== unique || answered !== unique) books.wrong.push(`${unique} was committed as ${commitId}`);
+        if (due) books.came(unique, error, body.length, row);
+        else if ((error !== 0 && !lies) || body.length > 0)
+          books.wrong.push(`${unique} has no reply, and got ${error}`);
+        if (lies && error !== -EIO.errno) books.wrong.push(`${unique} lies, and got ${error}`);
+        inside.delete(entry);
+      }
+      free.add(entry);
+    }
+  };
+  balance();
+  for (let i = 0, next = 4n; i < SHARE.ring; i++, next += 2n) {
+    // Some wait, but never all: a kernel has nowhere to put the next one then.
+    while (free.size === 0) {
+      victim.settle(random.below(20));
+      await turns(2);
+      kernel.ring.poll();
+      balance();
+    }
+    const entry = random.of([...free]);
+    const message = hostile(random, next);
+    const opcode = message.readUInt32LE(4);
+    const row = rows[KNOWN.get(opcode)!];
+    const due = !answersNothing(opcode);
+    // Of what is there a part, or more than there is room for.
+    const lies = random.once(30);
+    const size = lies ? random.of([room + 1, 2 ** 31, 2 ** 32 - 1]) : undefined;
+    free.delete(entry);
+    inside.set(entry, { unique: next, row, due, lies });
+    if (due) books.due(next);
+    kernel.poison(entry, PATTERN);
+    kernel.deliver(entry, message, size);
+    sent++;
+    balance();
+    if (random.once(5)) victim.settle(random.below(20));
+    if (random.once(20)) await turns(1);
+    if (books.wrong.length + unexpected.length > 0 || victim.poisoned)
+      expect.fail(`message ${i}: ${books.wrong[0]} ${unexpected[0]} ${victim.poisoned}: ${message.toString('hex')}`);
+  }
+  await until(() => {
+    victim.settle(0);
+    kernel.ring.poll();
+    balance();
+    return inside.size === 0;
+  }, 'the last commits');
+  reached += victim.reached.size;
+  expect(books.wrong).toEqual([]);
+  expect(books.open).toEqual([]);
+  expect(unexpected).toEqual([]);
+  expect(victim.poisoned).toBeUndefined();
+  expect(kernel.session.inflight).toEqual([]);
 });
 
 test('of all these at least half have reached a handler', () => {

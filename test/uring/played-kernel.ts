@@ -46,13 +46,15 @@ export class PlayedKernel implements AsyncDisposable {
   readonly transport: UringTransport;
   readonly warnings: string[] = [];
   readonly errors: unknown[] = [];
-  /** All commands, in their order. */
+  /** All commands, in their order; a test may take out those that it has seen. */
   readonly commands: Command[] = [];
   /** What was written to /dev/fuse by `TransportSystem.notify`, and on which CPU. */
   readonly nudges: { readonly cpu: number; readonly message: Buffer }[] = [];
   ring!: Ring;
   /** Replaced by a test: what a submission gives instead. */
   refuse: ((submit: number) => number | undefined) | undefined;
+  /** The last REGISTER of each entry. */
+  readonly #registered = new Map<number, Command>();
   readonly #memories: Memory[] = [];
   #words!: Int32Array<ArrayBuffer>;
   #sqes!: Int32Array<ArrayBuffer>;
@@ -138,10 +140,12 @@ export class PlayedKernel implements AsyncDisposable {
     const words = [...this.#sqes.subarray(place * 32, place * 32 + 32)];
     if (words[0] !== URING_CMD) return; // asks to cancel a command: that completes when the test ends
     const wide = (at: number) => (words[at]! >>> 0) + words[at + 1]! * 0x1_0000_0000;
-    this.commands.push({
+    const command: Command = {
       ...{ opcode: words[0]!, fd: words[1]!, cmdOp: words[2]!, addr: wide(4), len: words[6]! },
       ...{ entry: words[8]! & 0xff_ffff, commitId: this.#sqe64(place, 14), qid: words[16]!, words },
-    });
+    };
+    this.commands.push(command);
+    if (command.cmdOp === 1) this.#registered.set(command.entry, command);
   }
   #sqe64(place: number, word: number): bigint {
     return new DataView(this.#sqes.buffer).getBigUint64(place * 128 + word * 4, true);
@@ -156,7 +160,7 @@ export class PlayedKernel implements AsyncDisposable {
 
   /** Where an entry's headers and payload are, as its REGISTER said. */
   buffers(entry: number): { header: DataView; payload: DataView } {
-    const { addr, len } = this.commands.findLast((each) => each.entry === entry && each.cmdOp === 1)!;
+    const { addr, len } = this.#registered.get(entry)!;
     expect(len).toBe(2);
     const iovecs = this.at(addr, 32);
     const [header, headerSize, payload, payloadSize] = [0, 8, 16, 24].map((at) =>
@@ -164,6 +168,12 @@ export class PlayedKernel implements AsyncDisposable {
     ) as [number, number, number, number];
     expect(headerSize).toBeGreaterThanOrEqual(288);
     return { header: this.at(header, headerSize), payload: this.at(payload, payloadSize) };
+  }
+
+  /** Leaves in an entry's payload what no message has: where one ends, this begins. A struct has no length here, and so no end. */
+  poison(entry: number, pattern: Uint8Array): void {
+    const { payload } = this.buffers(entry);
+    Buffer.from(payload.buffer, payload.byteOffset, Math.min(payload.byteLength, 1 << 15)).fill(pattern);
   }
 
   /** Puts a message into an entry, as the kernel would; `size` overrides what it says is in the payload. */
@@ -230,8 +240,7 @@ export class PlayedKernel implements AsyncDisposable {
     // As the kernel would, when it is asked to cancel.
     for (let i = 0; i < 3; i++) {
       await new Promise((resolve) => setImmediate(resolve));
-      const last = new Map(this.commands.map((command) => [command.entry, command]));
-      for (const [entry, { cmdOp }] of last) if (cmdOp === 1 || cmdOp === 2) this.complete(entry, -107);
+      for (const entry of this.#registered.keys()) this.complete(entry, -107);
       this.ring?.poll();
     }
     await this.session.closed;
