@@ -152,7 +152,7 @@ say([results.count('locked'), results.count('ENOLCK')])`,
 /** Clients that ask for as long as they get answers: what ended each of them. */
 const LOAD = `
 import threading
-ends = []
+ends, times = [], []
 root = os.open(DIR, os.O_RDONLY) # detached, the path is another directory's
 def ask():
     try:
@@ -161,12 +161,14 @@ def ask():
             try: os.stat('absent', dir_fd=root)
             except FileNotFoundError: pass
     except OSError as error:
+        times.append(time.time())
         ends.append(errno.errorcode[error.errno])
 threads = [threading.Thread(target=ask) for _ in range(4)]
 for each in threads: each.start()
 say('asking')
 for each in threads: each.join()
-say(ends)`;
+say(ends)
+say(max(times) * 1000)`;
 
 const ends: Record<string, (server: ServerProcess) => unknown> = {
   'an abort': (server) => abortConnection(mountAt(server.dir)!),
@@ -182,8 +184,12 @@ for (const [name, end] of Object.entries(ends))
     await using clients = new Client(server.dir, LOAD);
     expect(await clients.said()).toBe('asking');
     await sleep(50);
+    const began = Date.now();
     await end(server);
     const told = (await clients.said()) as string[];
+    const took = ((await clients.said()) as number) - began;
+    console.log(`${name}: the last of four clients knew after ${took.toFixed(0)} ms`);
+    expect(took, 'a second, and what a busy machine adds').toBeLessThan(4000);
     expect(told).toHaveLength(4);
     // A request may have been on its way to a ring that is gone with its process.
     for (const each of told) expect(each).toMatch(name === 'kill -9' ? /^(ENOTCONN|ECONNABORTED|ECANCELED)$/ : GONE);
