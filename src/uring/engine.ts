@@ -48,6 +48,8 @@ export interface Engine {
   readonly kind: 'ring' | 'shared' | 'threads';
   /** Operations that have been submitted and not completed. */
   readonly inFlight: number;
+  /** Operations that it takes at once in `submitLinked`. */
+  readonly longestChain: number;
   /** Submits an operation. `done` gets its completion, never before this returns. ECANCELED where the engine is closed. */
   submit(opcode: UringOpcode | number, sqe: Sqe, done: Completed): Ticket;
   /**
