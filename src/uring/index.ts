@@ -17,6 +17,9 @@ export {
   UringFiles,
   type UringFilesOptions,
 } from './files.ts';
+export { NVME_VARIABLE, NvmeNamespace } from './nvme.ts';
+export { type AtomicWrite, NvmeError, type NvmeIdentity } from './nvme-codec.ts';
+export { type NvmeDevice, NvmeUnsupported } from './nvme-sysfs.ts';
 export type { OperationOptions, TransferOptions, Transferred } from './operation.ts';
 export { Ring } from './ring.ts';
 export { probe, type RingOptions, type Tier, UringError, type UringProbe } from './setup.ts';

@@ -4,7 +4,7 @@
  */
 import { detached, type Loan, type Region } from './buffers.ts';
 import type { Descriptor } from './descriptor.ts';
-import type { Completed, Sqe, Ticket } from './engine.ts';
+import type { Completed, SmallSqe, Sqe, Ticket } from './engine.ts';
 import type { Limit, Waiter } from './limits.ts';
 import type { Scratch } from './paths.ts';
 
@@ -49,7 +49,7 @@ export interface OperationOwner {
   abandon(operation: Operation, reason: unknown): void;
 }
 
-export class Operation implements Required<Sqe>, Loan, Waiter<Operation> {
+export class Operation implements Required<SmallSqe>, Loan, Waiter<Operation> {
   opcode = 0;
   fd = 0;
   off = 0;
