@@ -56,7 +56,7 @@ test('its entry points import and type-check', async () => {
     import { ENOENT, type Filesystem, mount, type MountOptions, O_DIRECT, serve } from 'rawfuse';
     import { HandleTable, MemoryFs, NodeTable } from 'rawfuse/fs';
     import { operations, Session, struct, structs, u32 } from 'rawfuse/protocol';
-    import { O_RDWR, probe, RESOLVE_BENEATH, Ring, UringError, UringFile, UringFiles, type UringStat } from 'rawfuse/uring';
+    import { DurableFile, NvmeNamespace, O_RDWR, probe, RESOLVE_BENEATH, Ring, UringError, UringFile, UringFiles, type UringStat } from 'rawfuse/uring';
 
     const options: MountOptions = { allowOther: true };
     const filesystem: Filesystem = new MemoryFs();
@@ -68,12 +68,12 @@ test('its entry points import and type-check', async () => {
     console.log(operations.LOOKUP.code, structs.fuse_in_header.size, pair.size);
     const size = (stat: UringStat): number => stat.size;
     const open = (files: UringFiles): Promise<UringFile> => files.openat2('x', { flags: O_RDWR, resolve: RESOLVE_BENEATH });
-    console.log(typeof probe, Ring.name, new UringError('absent', '').reason, size.length, open.length);
+    console.log(typeof probe, Ring.name, DurableFile.name, NvmeNamespace.name, new UringError('absent', '').reason, size.length, open.length);
   `;
   writeFileSync(join(installed.project, 'entry.ts'), program);
   expect(await compile(installed.project, 'entry.ts')).toBe('');
   expect(await run(process.execPath, [join(installed.project, 'entry.js')])).toBe(
-    'function function object 2 true 0 NodeTable\n1 40 8\nfunction Ring absent 1 1\n',
+    'function function object 2 true 0 NodeTable\n1 40 8\nfunction Ring DurableFile NvmeNamespace absent 1 1\n',
   );
 });
 

@@ -181,6 +181,7 @@ export const PATH_MAX = 4096;
 export const STATX_TYPE = 1;
 export const STATX_BASIC_STATS = 0x7ff;
 export const STATX_BTIME = 0x800;
+export const STATX_DIOALIGN = 0x2000;
 
 // poll(2): fuse_poll_in.events, fuse_poll_out.revents
 export const POLLIN = 0x0001;

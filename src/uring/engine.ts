@@ -21,7 +21,11 @@ export interface Sqe {
   /** IOSQE_ bits. */
   readonly flags?: number;
   readonly ioprio?: number;
+  /** The command of IORING_OP_URING_CMD, at most 80 bytes: on a ring with `sqe128`, and nowhere else. */
+  readonly cmd?: Uint8Array;
 }
+/** Those members that an sqe of 64 bytes has. */
+export type SmallSqe = Omit<Sqe, 'cmd'>;
 
 /** An opcode by name, or as a number where the header has none yet. */
 export const opcodeNumber = (opcode: UringOpcode | number): number =>
@@ -48,6 +52,8 @@ export interface Engine {
   readonly kind: 'ring' | 'shared' | 'threads';
   /** Operations that have been submitted and not completed. */
   readonly inFlight: number;
+  /** Operations that it takes at once in `submitLinked`. */
+  readonly longestChain: number;
   /** Submits an operation. `done` gets its completion, never before this returns. ECANCELED where the engine is closed. */
   submit(opcode: UringOpcode | number, sqe: Sqe, done: Completed): Ticket;
   /**

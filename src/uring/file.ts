@@ -5,7 +5,7 @@
  * `abandoned` of the UringFiles says that nothing is held any more. A file that is closed is EBADF, for ever.
  */
 import { EBADF, ECANCELED, EINVAL, EIO, ERANGE, Errno } from '../abi/errno.ts';
-import { AT_EMPTY_PATH, STATX_BASIC_STATS, STATX_BTIME, XATTR_SIZE_MAX } from '../abi/posix.ts';
+import { AT_EMPTY_PATH, STATX_BASIC_STATS, STATX_BTIME, STATX_DIOALIGN, XATTR_SIZE_MAX } from '../abi/posix.ts';
 import { addressOf } from '../abi/syscall.ts';
 import { IORING_FSYNC_DATASYNC, IORING_OP, type UringOpcode } from '../abi/uring-constants.ts';
 import { detached } from './buffers.ts';
@@ -24,7 +24,7 @@ import type { Operations } from './operations.ts';
 import { prepareName, prepareStat } from './paths.ts';
 import { UringStat } from './stat.ts';
 
-export const STATX_MASK = STATX_BASIC_STATS | STATX_BTIME;
+export const STATX_MASK = STATX_BASIC_STATS | STATX_BTIME | STATX_DIOALIGN;
 
 /** Open files that were collected: a mistake of the program, which is told, and a descriptor, which is closed. */
 const forgotten = new FinalizationRegistry<{ operations: Operations; descriptor: Descriptor }>(
@@ -65,6 +65,10 @@ export class UringFile implements AsyncDisposable {
   readonly descriptor: Descriptor;
   readonly #operations: Operations;
 
+  /** @internal */
+  get operations(): Operations {
+    return this.#operations;
+  }
   /** @internal */
   constructor(operations: Operations, descriptor: Descriptor) {
     this.#operations = operations;

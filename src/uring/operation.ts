@@ -4,7 +4,7 @@
  */
 import { detached, type Loan, type Region } from './buffers.ts';
 import type { Descriptor } from './descriptor.ts';
-import type { Completed, Sqe, Ticket } from './engine.ts';
+import type { Completed, SmallSqe, Sqe, Ticket } from './engine.ts';
 import type { Limit, Waiter } from './limits.ts';
 import type { Scratch } from './paths.ts';
 
@@ -34,6 +34,12 @@ export type Finish = (operation: Operation, result: number) => unknown;
 /** The kernel does no more in one operation; more is done in parts. @see include/linux/fs.h: MAX_RW_COUNT */
 export const TRANSFER_MOST = 0x7fff_f000;
 
+/** One of a chain of operations on a file: which, and what it is told; the file is filled in. */
+export interface Link {
+  readonly opcode: number;
+  readonly sqe: Sqe;
+}
+
 /** What an operation is doing. */
 export const STATE = { over: 0, waiting: 1, inFlight: 2, abandoned: 3 } as const;
 
@@ -43,7 +49,7 @@ export interface OperationOwner {
   abandon(operation: Operation, reason: unknown): void;
 }
 
-export class Operation implements Required<Sqe>, Loan, Waiter<Operation> {
+export class Operation implements Required<SmallSqe>, Loan, Waiter<Operation> {
   opcode = 0;
   fd = 0;
   off = 0;
@@ -74,6 +80,9 @@ export class Operation implements Required<Sqe>, Loan, Waiter<Operation> {
   after: Loan | undefined = undefined;
   /** Anything else that has to live as long. */
   held: unknown = undefined;
+  /** It is a chain of several, which are submitted together; and what each gave. */
+  links: readonly Link[] | undefined = undefined;
+  results: number[] | undefined = undefined;
   /** What is to be done with a result that nobody waits for any more. */
   unwanted: ((result: number) => void) | undefined = undefined;
   /** It needs a place among the open files; it has one, and gives it back unless it succeeds. */
@@ -85,6 +94,8 @@ export class Operation implements Required<Sqe>, Loan, Waiter<Operation> {
   ahead: Operation | undefined = undefined;
   behind: Operation | undefined = undefined;
   ticket: Ticket | undefined = undefined;
+  /** Those of a chain. */
+  tickets: readonly Ticket[] | undefined = undefined;
   signal: AbortSignal | undefined = undefined;
   resolve: (value: unknown) => void = nothing;
   reject: (reason: unknown) => void = nothing;
@@ -121,6 +132,9 @@ export function asNumber(_: Operation, result: number): number {
   return result;
 }
 export function asNothing(): void {}
+export function asResults({ results }: Operation): readonly number[] {
+  return results!;
+}
 export function asTransfer({ buffer, byteLength }: Operation, bytes: number): Transferred<Uint8Array> {
   // The kernel had the memory as it was. Whoever took it away meanwhile is told that this buffer has nothing of it.
   if (buffer!.byteLength !== byteLength) throw detached();

@@ -13,8 +13,10 @@ import type { Descriptor } from './descriptor.ts';
 import type { Engine } from './engine.ts';
 import { Limit } from './limits.ts';
 import {
+  asResults,
   asTransfer,
   type Finish,
+  type Link,
   nothing,
   Operation,
   type OperationOptions,
@@ -193,6 +195,24 @@ export class Operations {
     return this.start(operation, options);
   }
 
+  /**
+   * Operations on one file, linked: each begins when the one before has succeeded, and no read or write that was short
+   * counts as that. All of their results, in order, negated errnos among them. They take one place among those in flight; what
+   * they point to is for the caller to hold.
+   */
+  chain(file: Descriptor, links: readonly Link[]): Promise<readonly number[]> {
+    if (file.closed) return Promise.reject(EBADF);
+    try {
+      this.files?.use(file);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const operation = this.take(IORING_OP.NOP, asResults);
+    operation.links = links;
+    this.on(operation, file);
+    return this.start(operation, undefined, true);
+  }
+
   /** Makes an operation one on a file. */
   on(operation: Operation, file: Descriptor): void {
     operation.file = file;
@@ -221,12 +241,30 @@ export class Operations {
         operation.prepare(operation, scratch);
       }
       operation.state = STATE.inFlight;
-      operation.ticket = engine.submit(operation.opcode, operation, operation.done);
+      if (operation.links !== undefined) this.#submitChain(operation, operation.links);
+      else operation.ticket = engine.submit(operation.opcode, operation, operation.done);
     } catch (error) {
       this.#settle(operation, error);
       this.#flying.give();
       this.#end();
     }
+  }
+
+  #submitChain(operation: Operation, links: readonly Link[]): void {
+    const { fd, flags } = operation;
+    const results = links.map(() => 0);
+    let left = links.length;
+    operation.results = results;
+    operation.tickets = this.engine.submitLinked(
+      links.map(({ opcode, sqe }, i) => ({
+        opcode,
+        sqe: { ...sqe, fd, flags },
+        done: (result) => {
+          results[i] = result;
+          if (--left === 0) this.completed(operation, 0);
+        },
+      })),
+    );
   }
 
   /** @internal */
@@ -274,8 +312,11 @@ export class Operations {
     operation.state = STATE.abandoned;
     operation.signal?.removeEventListener('abort', operation);
     this.abandoned++;
-    this.#engine!.cancel(operation.ticket!);
+    this.#cancel(operation);
     operation.reject(reason);
+  }
+  #cancel({ ticket, tickets = [ticket!] }: Operation): void {
+    for (const each of tickets) this.#engine!.cancel(each);
   }
 
   /** Cancels what is under way, on a file or at all: each ends as it would have, or with ECANCELED. */
@@ -284,8 +325,7 @@ export class Operations {
       if (file !== undefined && operation.file !== file && operation.other !== file) continue;
       if (operation.state === STATE.waiting) this.abandon(operation, ECANCELED);
       // Not a close, after which the descriptor would still be there.
-      else if (operation.state === STATE.inFlight && operation.opcode !== IORING_OP.CLOSE)
-        this.#engine!.cancel(operation.ticket!);
+      else if (operation.state === STATE.inFlight && operation.opcode !== IORING_OP.CLOSE) this.#cancel(operation);
     }
   }
 
@@ -302,6 +342,7 @@ export class Operations {
     if (operation.finish !== asTransfer) {
       operation.prepare = operation.path = operation.path2 = operation.scratch = undefined;
       operation.held = operation.unwanted = operation.other = undefined;
+      operation.links = operation.results = operation.tickets = undefined;
       operation.opens = operation.placed = false;
       if (scratch !== undefined) this.#scratches.push(scratch);
       other?.release();

@@ -27,7 +27,7 @@ import {
   IORING_SQ_TASKRUN,
   IOSQE_CQE_SKIP_SUCCESS,
 } from '../abi/uring-constants.ts';
-import type { Sqe } from './engine.ts';
+import type { SmallSqe, Sqe } from './engine.ts';
 import { type RingMemory, type RingOptions, setUp } from './setup.ts';
 import { SLOTS } from './slots.ts';
 
@@ -56,6 +56,8 @@ export type Reaped = (low: number, high: number, res: number, flags: number) => 
 /** 32-bit words in an sqe of 64 bytes, and in a cqe of 16. */
 export const SQE_WORDS = 16;
 export const CQE_WORDS = 4;
+/** Where the command of IORING_OP_URING_CMD begins: at `addr3`, and through the second half. */
+const CMD_AT = 48;
 /** What has an sqe of 128 bytes in a ring whose others have 64. */
 const LARGE: ReadonlySet<number> = new Set([IORING_OP.NOP128, IORING_OP.URING_CMD128]);
 /** The kernel has more than the completion queue shows: for want of room, or until it is asked. */
@@ -87,7 +89,7 @@ export function writeSqe(words: Int32Array, at: number, opcode: number, sqe: Sqe
 export function readSqe(
   words: Int32Array,
   at: number,
-): { opcode: number; sqe: Required<Sqe>; low: number; high: number } {
+): { opcode: number; sqe: Required<SmallSqe>; low: number; high: number } {
   const first = words[at]!;
   const wide = (i: number) => words[at + i + 1]! * HIGH + (words[at + i]! >>> 0);
   const tenth = words[at + 10]!;
@@ -204,6 +206,12 @@ export class Queues {
     writeSqe(this.sqes, at, opcode, sqe, low, high);
     if (large) this.place();
     if (large || this.stride > SQE_WORDS) this.sqes.fill(0, at + SQE_WORDS, at + 2 * SQE_WORDS);
+    if (sqe.cmd !== undefined) this.#putCommand(at, sqe.cmd, large || this.stride > SQE_WORDS);
+  }
+
+  #putCommand(at: number, cmd: Uint8Array, wide: boolean): void {
+    if (!wide || cmd.length > 80) throw new RangeError(`there is no room for a command of ${cmd.length} bytes`);
+    new Uint8Array(this.sqes.buffer).set(cmd, at * 4 + CMD_AT);
   }
 
   /**

@@ -120,6 +120,9 @@ export class Ring implements Engine, AsyncDisposable {
   get inFlight(): number {
     return this.#slots.inFlight;
   }
+  get longestChain(): number {
+    return this.queues.entries;
+  }
 
   /** @see Engine.submit. On the event loop it goes to the kernel at the latest at the end of this turn. */
   submit(opcode: UringOpcode | number, sqe: Sqe, done: Completed): Ticket {
@@ -147,7 +150,7 @@ export class Ring implements Engine, AsyncDisposable {
     if (this.#backlog.length === 0 && !this.#fits(chain)) this.#flush();
     if (this.#backlog.length > 0 || !this.#fits(chain)) this.#backlog.push(chain);
     else for (const { opcode, sqe, low, high } of chain) this.queues.put(opcode, sqe, low, high);
-    this.later();
+    this.#soon();
     return tickets;
   }
 
@@ -319,6 +322,10 @@ export class Ring implements Engine, AsyncDisposable {
     if (this.#backlog.length === 0 && this.queues.space < needed) this.#flush();
     if (this.#backlog.length > 0 || this.queues.space < needed) this.#backlog.push([{ opcode, sqe, low, high }]);
     else this.queues.put(opcode, sqe, low, high);
+    this.#soon();
+  }
+  /** The kernel is to be told of what was placed: now, or later. */
+  #soon(): void {
     if (this.#wake === undefined && !this.#turning && this.#early()) return;
     this.later();
   }

@@ -176,6 +176,9 @@ export class SharedEngine implements Engine, AsyncDisposable {
   get inFlight(): number {
     return this.#slots.inFlight;
   }
+  get longestChain(): number {
+    return Math.min(this.#handle.owner.chain, this.#queue.capacity);
+  }
 
   submit(opcode: UringOpcode | number, sqe: Sqe, done: Completed): Ticket {
     this.#alive();
@@ -186,8 +189,7 @@ export class SharedEngine implements Engine, AsyncDisposable {
 
   submitLinked(operations: readonly Linked[]): Ticket[] {
     this.#alive();
-    const most = Math.min(this.#handle.owner.chain, this.#queue.capacity);
-    if (operations.length > most) throw new RangeError(`${operations.length} are too many to be linked`);
+    if (operations.length > this.longestChain) throw new RangeError(`${operations.length} are too many to be linked`);
     const tickets = operations.map(({ done }) => this.#take(done));
     const last = operations.length - 1;
     this.#send(

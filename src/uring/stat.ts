@@ -3,10 +3,18 @@
  * when somebody asks.
  */
 import { fuse_statx } from '../abi/fuse.ts';
-import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, STATX_BTIME } from '../abi/posix.ts';
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, STATX_BTIME, STATX_DIOALIGN } from '../abi/posix.ts';
+import { statx } from '../abi/statx.ts';
 
-/** Bytes of struct statx, which FUSE's has the layout of. */
-export const STATX_BYTES = fuse_statx.size;
+export const STATX_BYTES = statx.size;
+
+/** What O_DIRECT asks of a read or write, in bytes. */
+export interface Alignment {
+  /** Addresses are multiples of it. */
+  readonly memory: number;
+  /** Offsets and lengths are multiples of it. */
+  readonly offset: number;
+}
 
 interface Time {
   readonly tv_sec: number;
@@ -17,10 +25,17 @@ const nanoseconds = ({ tv_sec, tv_nsec }: Time): bigint => BigInt(tv_sec) * 1_00
 export class UringStat {
   /** All that the kernel said, with C's names; `statx.mask` says which of it the filesystem has. */
   readonly statx: ReturnType<typeof fuse_statx.decode>;
+  /** What O_DIRECT asks on this file: zeros where it has none, undefined where the filesystem or the kernel (before Linux 6.1) does not say. */
+  readonly alignment: Alignment | undefined;
 
   /** @internal */
   constructor(view: DataView) {
-    this.statx = fuse_statx.decode(view, 0);
+    this.statx = fuse_statx.decode(view, 0); // which has the beginning of C's struct, without its prefix
+    const { stx_dio_mem_align, stx_dio_offset_align } = statx.offset;
+    this.alignment =
+      this.statx.mask & STATX_DIOALIGN
+        ? { memory: view.getUint32(stx_dio_mem_align, true), offset: view.getUint32(stx_dio_offset_align, true) }
+        : undefined;
   }
 
   /** Bytes. */

@@ -17,14 +17,14 @@ import {
   IOSQE_IO_LINK,
   type UringOpcode,
 } from '../abi/uring-constants.ts';
-import type { Sqe } from './engine.ts';
+import type { SmallSqe, Sqe } from './engine.ts';
 import type { Told } from './pool-queue.ts';
 import { open, splice, transfer } from './waiting-calls.ts';
 
 interface SystemCall {
   readonly call: (told: Told) => number;
   /** Members that have no meaning here: EINVAL where they are not 0. */
-  readonly zero: readonly (keyof Sqe)[];
+  readonly zero: readonly (keyof SmallSqe)[];
   /** The result of a transfer that is not short. A chain ends with one that is. */
   readonly whole?: (sqe: Sqe) => number;
 }

@@ -86,6 +86,7 @@ export class ThreadsEngine implements Engine, AsyncDisposable {
   get inFlight(): number {
     return this.#slots.inFlight;
   }
+  readonly longestChain = Number.POSITIVE_INFINITY;
   /** Threads that were started. */
   get threads(): number {
     return this.#pool?.threads ?? 0;

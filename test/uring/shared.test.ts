@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { EBADF, ECANCELED, errno } from '../../src/abi/errno.ts';
 import { startWorker } from '../../src/abi/worker.ts';
-import type { Sqe, Ticket } from '../../src/uring/engine.ts';
+import type { SmallSqe, Sqe, Ticket } from '../../src/uring/engine.ts';
 import { readSqe, writeSqe } from '../../src/uring/queues.ts';
 import { SharedEngine, SharedRing, type SharedRingHandle } from '../../src/uring/shared.ts';
 import { ASK, SharedQueue } from '../../src/uring/shared-queue.ts';
@@ -206,7 +206,7 @@ uring('the owner', () => {
 test('a queue carries what an sqe has, wraps, and tells when there is room', () => {
   const writer = new SharedQueue(4);
   const reader = new SharedQueue(4, writer.memory);
-  const sqe: Required<Sqe> = {
+  const sqe: Required<SmallSqe> = {
     ...{ fd: -100, off: 2 ** 53 - 1, addr: 2 ** 47 + 5, len: 0xffff_fff0, op_flags: 7, buf_index: 8, personality: 9 },
     ...{ file_index: 10, addr3: 2 ** 40 + 11, flags: 12, ioprio: 13 },
   };
