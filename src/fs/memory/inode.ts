@@ -14,10 +14,20 @@ import {
   FATTR_MTIME_NOW,
   FATTR_UID,
 } from '../../abi/fuse-constants.ts';
-import { S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP } from '../../abi/posix.ts';
-import type { Args } from '../../protocol/operations.ts';
+import {
+  S_IFDIR,
+  S_IFMT,
+  S_IFREG,
+  S_ISGID,
+  S_ISUID,
+  S_IXGRP,
+  STATX_BASIC_STATS,
+  STATX_BTIME,
+} from '../../abi/posix.ts';
+import type { Args, Result } from '../../protocol/operations.ts';
 import { changeMode, type Guarded } from './access.ts';
 import { clock } from './clock.ts';
+import { PAGE } from './pages.ts';
 
 /** When reading moves the access time: when it is not later than the other two or a day old, always, or never. mount(8). */
 export type Atime = 'relatime' | 'strict' | 'none';
@@ -66,6 +76,20 @@ export abstract class Inode implements Guarded {
   }
   get isFile(): boolean {
     return (this.mode & S_IFMT) === S_IFREG;
+  }
+
+  /** What statx(2) says of it. */
+  get statx(): Result<'STATX'>['stat'] {
+    const time = (tv_sec: number, tv_nsec: number) => ({ tv_sec, tv_nsec });
+    return {
+      ...{ mask: STATX_BASIC_STATS | STATX_BTIME, ino: this.ino, mode: this.mode, nlink: this.nlink },
+      ...{ uid: this.uid, gid: this.gid, size: this.size, blocks: this.blocks, blksize: PAGE },
+      ...{ rdev_major: major(this.rdev), rdev_minor: minor(this.rdev) },
+      atime: time(this.atime, this.atimensec),
+      mtime: time(this.mtime, this.mtimensec),
+      ctime: time(this.ctime, this.ctimensec),
+      btime: time(this.btime, this.btimensec),
+    };
   }
 
   /** The inode changed. */
@@ -129,3 +153,7 @@ export abstract class Inode implements Guarded {
 
 const isLater = (s: number, ns: number, thanS: number, thanNs: number): boolean =>
   s > thanS || (s === thanS && ns > thanNs);
+
+/** The halves of a device number as the kernel packs it into 32 bits. @see include/linux/kdev_t.h: new_encode_dev */
+const major = (rdev: number): number => (rdev >>> 8) & 0xfff;
+const minor = (rdev: number): number => (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);

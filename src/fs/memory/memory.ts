@@ -39,8 +39,6 @@ import {
   S_IFREG,
   SEEK_DATA,
   SEEK_HOLE,
-  STATX_BASIC_STATS,
-  STATX_BTIME,
 } from '../../abi/posix.ts';
 import type { DirectoryReply } from '../../protocol/dirent.ts';
 import type { Filesystem, Promised } from '../../protocol/filesystem.ts';
@@ -205,18 +203,7 @@ export class MemoryFs implements Filesystem {
     return { attr: this.nodes.get(nodeid) };
   }
   statx({ nodeid }: Request): Result<'STATX'> {
-    const node = this.nodes.get(nodeid);
-    const time = (tv_sec: number, tv_nsec: number) => ({ tv_sec, tv_nsec });
-    const stat = {
-      ...{ mask: STATX_BASIC_STATS | STATX_BTIME, ino: node.ino, mode: node.mode, nlink: node.nlink },
-      ...{ uid: node.uid, gid: node.gid, size: node.size, blocks: node.blocks, blksize: PAGE },
-      ...{ rdev_major: major(node.rdev), rdev_minor: minor(node.rdev) },
-      atime: time(node.atime, node.atimensec),
-      mtime: time(node.mtime, node.mtimensec),
-      ctime: time(node.ctime, node.ctimensec),
-      btime: time(node.btime, node.btimensec),
-    };
-    return { flags: 0, stat };
+    return { flags: 0, stat: this.nodes.get(nodeid).statx };
   }
 
   setattr({ nodeid }: Request, set: Args<'SETATTR'>) {
@@ -432,7 +419,3 @@ export class MemoryFs implements Filesystem {
     };
   }
 }
-
-/** The halves of a device number as the kernel packs it into 32 bits. @see include/linux/kdev_t.h: new_encode_dev */
-const major = (rdev: number): number => (rdev >>> 8) & 0xfff;
-const minor = (rdev: number): number => (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
