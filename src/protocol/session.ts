@@ -29,7 +29,7 @@ import { type Args, type OperationName, operations, type ReplyDefaults } from '.
 import { operationOf, Refused } from './refused.ts';
 import { Request } from './request.ts';
 import type { Slot } from './slot.ts';
-import { FatalError, knownErrno } from './thrown.ts';
+import { isFatal, knownErrno } from './thrown.ts';
 import { type Observer, Tracer } from './trace.ts';
 import type { Begun, End, Transport, TransportKind } from './transport.ts';
 
@@ -438,7 +438,7 @@ export class Session implements Server {
     } catch {
       // a getter or a proxy that throws
     }
-    if (thrown instanceof FatalError) this.end({ reason: 'failed', error: thrown });
+    if (isFatal(thrown)) this.end({ reason: 'failed', error: thrown });
     else this.report(thrown, operation);
     return EIO.errno;
   }

@@ -12,6 +12,15 @@ export class FatalError extends Error {
   override readonly name: string = 'FatalError';
 }
 
+/** Whether something thrown is one, whatever it is. */
+export function isFatal(thrown: unknown): thrown is FatalError {
+  try {
+    return thrown instanceof FatalError;
+  } catch {
+    return false; // a proxy that was revoked
+  }
+}
+
 /** The errno that something thrown stands for, if any: one that the kernel takes. */
 export function knownErrno(thrown: unknown, aborted: Error | undefined): number | undefined {
   if (thrown instanceof Errno) return fitting(thrown);
