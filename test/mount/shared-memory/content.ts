@@ -253,11 +253,18 @@ export class Content {
         done += written;
         if (written < bytes) return done;
       } else {
-        this.punch(to + done, bytes);
-        done += bytes;
+        const hole = source.#holeAt(from + done, length - done);
+        this.punch(to + done, hole);
+        done += hole;
       }
     }
     return length;
+  }
+  /** How long the hole at `offset` is, at most `most`: to be punched as a whole, for page by page no page of another grid would go. */
+  #holeAt(offset: number, most: number): number {
+    let end = (Math.floor(offset / PAGE) + 1) * PAGE;
+    while (end < offset + most && this.#at(end / PAGE) <= HOLE) end += PAGE;
+    return Math.min(end - offset, most);
   }
   /** Writes; nothing where there is no space and something was done before. ENOSPC. */
   #writeMost(offset: number, data: Uint8Array, done: number): number {
