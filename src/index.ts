@@ -10,6 +10,7 @@ export { NegotiationError } from './protocol/init.ts';
 export type { Args, OperationName, Result } from './protocol/operations.ts';
 export type { CallerId, Request } from './protocol/request.ts';
 export type { Connection, InFlight, Session } from './protocol/session.ts';
+export { FatalError } from './protocol/thrown.ts';
 export { json, type Observer, printer, type TraceEvent } from './protocol/trace.ts';
 export type { End, TransportKind } from './protocol/transport.ts';
 export type { WorkerContext } from './threads/messages.ts';

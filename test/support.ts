@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import type { Hooks, Mount } from '../src/mount.ts';
+import type { Hooks, ModuleOptions, Mount } from '../src/mount.ts';
 import { connectionDirectory, mountAt, mountEntries } from '../src/mountinfo.ts';
 import type { MountOptions } from '../src/options.ts';
 import type { Filesystem } from '../src/protocol/filesystem.ts';
@@ -98,18 +98,31 @@ export interface TestMount extends AsyncDisposable {
   readonly dir: string;
 }
 
+/** Something that has books of its nodes. */
+export interface Counting {
+  readonly nodes: { readonly counted: readonly unknown[] };
+}
+export interface Watch {
+  /** In ms. */
+  readonly watchdog?: number;
+  /** Whether what is left at the end is an error. */
+  readonly leaks?: boolean;
+  readonly nodes?: Counting['nodes'] | undefined;
+}
+
 /** How long a mount test may last before its connection is aborted, in ms. */
 const WATCHDOG = 25_000;
 
 /**
  * Mounts for a test: `await using m = await mounted(fs)`. A watchdog aborts the connection when the test
  * hangs, and says what was in flight. At the end nothing is left: no mount, no descriptor, no request in flight,
- * and, of a filesystem with a `nodes` table, no lookup that the kernel has not taken back.
+ * and, of a filesystem with a `nodes` table, no lookup that the kernel has not taken back. A module has its table
+ * elsewhere: `nodes` is it.
  */
 export async function mounted(
-  filesystem: Filesystem,
-  options: MountOptions & Hooks = {},
-  { watchdog = WATCHDOG, leaks = true } = {},
+  filesystem: Filesystem | URL,
+  options: MountOptions & Hooks & ModuleOptions = {},
+  { watchdog = WATCHDOG, leaks = true, nodes = (filesystem as Partial<Counting>).nodes }: Watch = {},
 ): Promise<TestMount> {
   const dir = temporary();
   const before = descriptors();
@@ -128,8 +141,8 @@ export async function mounted(
     bitten = status === 0;
     if (bitten) console.error(`watchdog: aborted ${dir}`);
   });
-  const last = setTimeout(() => {
-    const inflight = mine.session.inflight.map(({ operation, unique, nodeid }) => ({ operation, unique, nodeid }));
+  const last = setTimeout(async () => {
+    const inflight = (await mine.inFlight()).map(({ operation, unique, nodeid }) => ({ operation, unique, nodeid }));
     console.error('watchdog: in flight:', inflight);
   }, watchdog);
   return {
@@ -137,8 +150,9 @@ export async function mounted(
     dir,
     async [Symbol.asyncDispose]() {
       // What it finds is thrown at the end: first the mount goes, whatever is wrong with it.
-      const leak = leaks && mountAt(dir) ? await forgotten(filesystem, dir).catch((error: Error) => error) : undefined;
-      const inflight = mine.session.inflight;
+      const leak =
+        leaks && nodes && mountAt(dir) ? await forgotten({ nodes }, dir).catch((error: Error) => error) : undefined;
+      const inflight = await mine.inFlight();
       await mine.unmount({ lazy: true });
       await mine.closed;
       clearTimeout(last);
@@ -164,9 +178,7 @@ export async function mounted(
 export const forgetUnused = (dir: string): Promise<string> => run('mount', ['-i', '-n', '-o', 'remount', dir]);
 
 /** Holds the books of a filesystem to what the kernel has taken back: lookups end at exactly zero. */
-export async function forgotten(filesystem: Filesystem, dir: string): Promise<void> {
-  const { nodes } = filesystem as { nodes?: { counted: readonly unknown[] } };
-  if (nodes === undefined) return;
+export async function forgotten({ nodes }: Counting, dir: string): Promise<void> {
   for (let tries = 0; nodes.counted.length > 0 && tries < 50; tries++) {
     await forgetUnused(dir);
     await new Promise((resolve) => setTimeout(resolve, 20));

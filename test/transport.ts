@@ -4,7 +4,7 @@
  * the kernel does differently over the one and over the other is named here and nowhere else.
  */
 import type { Mount } from '../src/mount.ts';
-import { type Hooks, mount } from '../src/mount.ts';
+import { type Hooks, type ModuleOptions, mount } from '../src/mount.ts';
 import type { MountOptions } from '../src/options.ts';
 import type { Filesystem } from '../src/protocol/filesystem.ts';
 import type { Session } from '../src/protocol/session.ts';
@@ -47,9 +47,9 @@ export function assertTransport(session: Session, { transport = TRANSPORT }: Mou
 
 /** mount(), over the transport that is tested. */
 export async function mountOver(
-  filesystem: Filesystem,
+  filesystem: Filesystem | URL,
   directory: string,
-  options: MountOptions & Hooks = {},
+  options: MountOptions & Hooks & ModuleOptions = {},
 ): Promise<Mount> {
   const mounted = await mount(filesystem, directory, over(options));
   assertTransport(mounted.session, options);

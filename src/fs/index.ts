@@ -2,8 +2,8 @@
 export { type Acl, type AclEntry, decodeAcl, encodeAcl } from './acl.ts';
 export { Locks } from './locks.ts';
 export type { MemoryFiles, MemoryStat } from './memory/files.ts';
+export type { Atime } from './memory/inode.ts';
 export { MemoryFs, type MemoryOptions } from './memory/memory.ts';
-export type { Atime } from './memory/node.ts';
 export { type Counted, HandleTable, type Node, type Nodes, NodeTable } from './nodes.ts';
 export { type NodeLayout, type NodesHandle, shareNodes } from './shared/layout.ts';
 export { LockError } from './shared/lock.ts';

@@ -8,7 +8,8 @@
  *
  * The answer is what the method returns, or what its promise resolves to. An error is thrown: `throw ENOENT`
  * for one that the caller shall see, a Node system error (its `code` is taken), a signal's AbortError (EINTR).
- * Anything else thrown is a bug: the caller gets EIO, and the session's `onError` the error.
+ * A FatalError ends the session, with itself as the reason. Anything else thrown is a bug: the caller gets EIO, and the
+ * session's `onError` the error.
  *
  * Nodes. The kernel knows files by nodeid, chosen by the filesystem (1 is the root, 0 never). Each answer
  * that carries an entry (lookup, mknod, mkdir, symlink, link, create, tmpfile, and each entry of readdir

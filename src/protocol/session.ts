@@ -29,7 +29,7 @@ import { type Args, type OperationName, operations, type ReplyDefaults } from '.
 import { operationOf, Refused } from './refused.ts';
 import { Request } from './request.ts';
 import type { Slot } from './slot.ts';
-import { knownErrno } from './thrown.ts';
+import { isFatal, knownErrno } from './thrown.ts';
 import { type Observer, Tracer } from './trace.ts';
 import type { Begun, End, Transport, TransportKind } from './transport.ts';
 
@@ -430,7 +430,7 @@ export class Session implements Server {
     return this.#errnoOf(thrown, operationOf(request.opcode)?.[0] ?? 'unknown', request);
   }
 
-  /** What to answer for something thrown; reports what is no errno. Never throws, whatever that is. */
+  /** What to answer for something thrown; reports what is no errno, and ends with what is fatal. Never throws, whatever that is. */
   #errnoOf(thrown: unknown, operation: string, { aborted }: Request): number {
     try {
       const errno = knownErrno(thrown, aborted);
@@ -438,7 +438,8 @@ export class Session implements Server {
     } catch {
       // a getter or a proxy that throws
     }
-    this.report(thrown, operation);
+    if (isFatal(thrown)) this.end({ reason: 'failed', error: thrown });
+    else this.report(thrown, operation);
     return EIO.errno;
   }
 

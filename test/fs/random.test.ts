@@ -1,6 +1,6 @@
 /**
- * MemoryFs without a mount: random calls of its methods, as a kernel makes them, compared with the model of
- * ../random/model.ts. After every call its own check of its invariants runs, and the figures of statfs, the
+ * MemoryFs, and the filesystem in shared memory that proves threads, without a mount: random calls of their methods,
+ * as a kernel makes them, compared with the model of ../random/model.ts. After every call its own check of its invariants runs, and the figures of statfs, the
  * attributes of all nodes and the bytes of what was touched must be the model's.
  *
  * SEED repeats a run, OPERATIONS is how many.
@@ -34,6 +34,7 @@ import {
 import { MemoryFs } from '../../src/fs/index.ts';
 import type { DirectoryReply, Dirent } from '../../src/protocol/dirent.ts';
 import { Request } from '../../src/protocol/request.ts';
+import { Unmounted } from '../mount/shared-memory/unmounted.ts';
 import { MOST, Model, type ModelNode, PAGE } from '../random/model.ts';
 import { operations, patience, Random, seed } from '../random/random.ts';
 
@@ -53,7 +54,7 @@ interface Listed extends Dirent {
   readonly nodeid?: number | undefined;
 }
 /** Lists behind a cookie, at most so many entries; with `plus` each counts a lookup but the dots. */
-function list(fs: MemoryFs, nodeid: number, offset: bigint, most: number, plus = false): Listed[] {
+function list(fs: Tested, nodeid: number, offset: bigint, most: number, plus = false): Listed[] {
   const entries: Listed[] = [];
   const add = (entry: Dirent, lookup?: (entry: Dirent) => { nodeid: number }): boolean => {
     if (entries.length >= most) return false;
@@ -74,16 +75,19 @@ interface Limits {
   readonly nrInodes: number;
 }
 
-/** MemoryFs and the model, side by side. */
+type Tested = MemoryFs | Unmounted;
+const TESTED = { MemoryFs, 'in shared memory': Unmounted };
+
+/** A filesystem and the model, side by side. */
 class Pair {
-  readonly fs: MemoryFs;
+  readonly fs: Tested;
   readonly model: Model;
   readonly random: Random;
   readonly said: string[] = [];
   succeeded = 0;
 
-  constructor(options: Limits, from: number) {
-    this.fs = new MemoryFs(options);
+  constructor(fs: new (limits: Limits) => Tested, options: Limits, from: number) {
+    this.fs = new fs(options);
     this.model = new Model(options.size / PAGE, options.nrInodes);
     this.random = new Random(from);
   }
@@ -532,21 +536,24 @@ const LIMITS: Readonly<Record<string, Limits>> = {
   'hardly any space': { size: 40 * PAGE, nrInodes: 10_000 },
   'hardly any files': { size: 1 << 20, nrInodes: 8 },
 };
-describe('random calls do what the model does, and nothing is lost or left', () => {
-  for (const [i, [name, limits]] of Object.entries(LIMITS).entries()) {
-    const count = operations(3000);
-    test(
-      `with ${name}`,
-      () => {
-        const pair = new Pair(limits, seed + i);
-        run(pair, count);
-        expect(pair.succeeded).toBeGreaterThan(count / 5);
-        empty(pair);
-      },
-      patience(count),
-    );
-  }
-});
+describe.each(Object.entries(TESTED))(
+  'random calls of %s do what the model does, and nothing is lost or left',
+  (_, fs) => {
+    for (const [i, [name, limits]] of Object.entries(LIMITS).entries()) {
+      const count = operations(3000);
+      test(
+        `with ${name}`,
+        () => {
+          const pair = new Pair(fs, limits, seed + i);
+          run(pair, count);
+          expect(pair.succeeded).toBeGreaterThan(count / 5);
+          empty(pair);
+        },
+        patience(count),
+      );
+    }
+  },
+);
 
 /** A listing on its way: where it is, what it has seen, what has been there since it began. */
 interface Listing {
@@ -555,11 +562,11 @@ interface Listing {
   readonly throughout: Set<string>;
 }
 
-test(
-  'a listing that goes on from any cookie sees each name once that is there all along',
-  () => {
+test.each(Object.entries(TESTED))(
+  'a listing of %s that goes on from any cookie sees each name once that is there all along',
+  (_, Filesystem) => {
     const random = new Random(seed);
-    const fs = new MemoryFs();
+    const fs = new Filesystem();
     const there = new Set<string>();
     let listings: Listing[] = [];
     let ended = 0;

@@ -1,6 +1,6 @@
 /**
- * exerciser.c on a mount of MemoryFs: reads, writes, mappings, truncates and holes of a few files in random
- * order, beside a model. It asks for holes exactly: MemoryFs knows them to the page.
+ * exerciser.c on a mount: reads, writes, mappings, truncates and holes of a few files in random order, beside a
+ * model. It asks for holes exactly: our filesystems know them to the page.
  *
  * SEED repeats a run, OPERATIONS is how many.
  */
@@ -15,7 +15,8 @@ import type { MountOptions } from '../../src/options.ts';
 import type { Args } from '../../src/protocol/operations.ts';
 import type { Request } from '../../src/protocol/request.ts';
 import { operations, patience, seed } from '../random/random.ts';
-import { kernelTest, lacking, mounted, run, temporary } from '../support.ts';
+import { kernelTest, lacking, mounted, run, type TestMount, temporary } from '../support.ts';
+import { PLACES } from './places.ts';
 
 const source = fileURLToPath(new URL('./exerciser.c', import.meta.url));
 const compiled = temporary('rawfuse-exerciser-');
@@ -28,29 +29,26 @@ beforeAll(async () => {
 afterAll(() => rmSync(compiled, { recursive: true }));
 
 /** What the program said. What it has found is said in what it rejects with. */
-async function exercise(filesystem: MemoryFs, options: MountOptions, count: number): Promise<string> {
-  const timeout = patience(count);
-  await using m = await mounted(filesystem, options, { watchdog: timeout });
-  return await run(program, [m.dir, `${seed}`, `${count}`, 'exact'], { timeout });
-}
+const exercise = ({ dir }: TestMount, count: number): Promise<string> =>
+  run(program, [dir, `${seed}`, `${count}`, 'exact'], { timeout: patience(count) });
 
 /** By the defaults; and so that every request is short and nothing read ahead, and the cache outlives a close. */
 const WAYS: Readonly<Record<string, MountOptions>> = {
   'as mounted by default': {},
   'with short requests and a cache that is kept': { maxWrite: 8192, maxRead: 8192, maxReadahead: 0, kernelCache: true },
 };
-for (const [name, options] of Object.entries(WAYS)) {
-  const count = operations(20_000);
-  kernelTest(
-    `random reads and writes of all kinds find what they left, ${name}`,
-    async () => {
-      const filesystem = new MemoryFs();
-      expect(await exercise(filesystem, options, count)).toBe(`${count} operations\n`);
-      filesystem.check();
-    },
-    patience(count) + 10_000,
-  );
-}
+for (const [name, options] of Object.entries(WAYS))
+  for (const [i, { where, mount }] of PLACES.entries()) {
+    const count = operations(i === 0 ? 20_000 : 5000);
+    kernelTest(
+      `random reads and writes of all kinds find what they left, ${name}${where}`,
+      async () => {
+        await using m = await mount(options, { watchdog: patience(count) });
+        expect(await exercise(m, count)).toBe(`${count} operations\n`);
+      },
+      patience(count) + 10_000,
+    );
+  }
 
 /** Loses the last byte of a write in a hundred. */
 class Careless extends MemoryFs {
@@ -69,6 +67,8 @@ class Vague extends MemoryFs {
 }
 
 kernelTest('a filesystem that loses a byte, or does not know its holes, is found out', async () => {
-  await expect(exercise(new Careless(), {}, 20_000)).rejects.toThrow(/SEED=\d+ operation \d+: file\d: /u);
-  await expect(exercise(new Vague(), {}, 20_000)).rejects.toThrow(/SEED=\d+ operation \d+: file\d: /u);
+  for (const broken of [new Careless(), new Vague()]) {
+    await using m = await mounted(broken);
+    await expect(exercise(m, 20_000)).rejects.toThrow(/SEED=\d+ operation \d+: file\d: /u);
+  }
 });

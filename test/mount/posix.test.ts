@@ -1,7 +1,9 @@
 /**
  * The POSIX table on real mounts, held to what native filesystems do: each row is run on tmpfs, on an ext4 of our
  * own, and on a mount of MemoryFs; what the mount gives must be what Linux gave. Then on mounts with other options,
- * which must not make a difference.
+ * which must not make a difference, and on the filesystem in shared memory that threads serve (shared-memory/).
+ *
+ * All rows are run with a thread a CPU; with one thread and with two each tenth row, and all of them with ROWS=all.
  */
 import { chmodSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,8 +14,9 @@ import { ROOT } from '../installed.ts';
 import { Agent } from '../posix/agent.ts';
 import { posix } from '../posix/rows.ts';
 import type { Row } from '../posix/table.ts';
-import { kernelTest, lacking, mounted, run, type TestMount, temporary } from '../support.ts';
+import { kernelTest, lacking, mounted, run, type TestMount, temporary, type Watch } from '../support.ts';
 import { TRANSPORT } from '../transport.ts';
+import { sharedMemory, THREADS, type Threads } from './shared-memory/mounted.ts';
 
 /** How long one mount may serve all rows, in ms. */
 const WATCHDOG = 240_000;
@@ -45,6 +48,15 @@ class Natives implements AsyncDisposable {
   }
 }
 
+/** A mount on which the table is run. */
+interface Place {
+  readonly title: string;
+  readonly rows: typeof rows;
+  mount(watch: Watch): Promise<TestMount>;
+  /** What a row gives where FUSE makes a difference: one of these. */
+  differing(fuse: NonNullable<Row['fuse']>, native: unknown): readonly unknown[];
+}
+
 const BY_DEFAULT: MountOptions = {};
 /** What the kernel keeps does not depend on the way that requests come: once is enough over the other. */
 const mounts: readonly [string, MountOptions][] = [
@@ -56,6 +68,39 @@ const mounts: readonly [string, MountOptions][] = [
       ] satisfies [string, MountOptions][])
     : []),
 ];
+const LIKE_A_DISK: MountOptions = { allowOther: true, dev: true, suid: true };
+
+const memory = ([title, options]: (typeof mounts)[number]): Place => ({
+  ...{ title, rows },
+  async mount(watch) {
+    const filesystem = new MemoryFs();
+    const m = await mounted(filesystem, { ...LIKE_A_DISK, ...options }, watch);
+    return {
+      ...m,
+      async [Symbol.asyncDispose]() {
+        await m[Symbol.asyncDispose]();
+        filesystem.check();
+      },
+    };
+  },
+  // By default FUSE must make the difference, or it is to be taken out of the table; other options may undo it.
+  differing(fuse, native) {
+    if (options !== BY_DEFAULT) return [fuse.out, native];
+    expect(native).not.toEqual(fuse.out);
+    return [fuse.out];
+  },
+});
+
+/** What the filesystem in shared memory leaves to the kernel, which does as for native ones: the headings in docs/posix.md. */
+const LEFT_TO_THE_KERNEL = ['Record locks', 'Poll'];
+const threaded = (threads: Threads): Place => ({
+  title: `threads ${threads}`,
+  rows: threads === 'cpus' || process.env.ROWS === 'all' ? rows : rows.filter((_, i) => i % 10 === threads),
+  mount: (watch) => sharedMemory({ ...LIKE_A_DISK, threads }, {}, watch),
+  differing: ({ out, why }, native) => [LEFT_TO_THE_KERNEL.includes(why) ? native : out],
+});
+
+const places: readonly Place[] = [...mounts.map(memory), ...THREADS.map(threaded)];
 
 test('the table has 400 rows or more', () => expect(rows.length).toBeGreaterThanOrEqual(400));
 
@@ -87,26 +132,19 @@ describe('as Linux does', () => {
         expect(await agent.run(row.script, natives.ext4), 'ext4 does as tmpfs').toEqual(expected.get(name));
     });
 
-  for (const [title, options] of mounts)
+  for (const { title, rows, mount, differing } of places)
     describe(title, () => {
-      const filesystem = new MemoryFs();
-      let mount: TestMount;
+      let m: TestMount;
       beforeAll(async () => {
-        const all = { allowOther: true, dev: true, suid: true, ...options };
-        if (lacking === undefined) mount = await mounted(filesystem, all, { watchdog: WATCHDOG });
+        if (lacking === undefined) m = await mount({ watchdog: WATCHDOG });
       });
-      afterAll(async () => {
-        await mount?.[Symbol.asyncDispose]();
-        filesystem.check();
-      }, 60_000);
-      for (const [name, row] of rows)
+      afterAll(async () => await m?.[Symbol.asyncDispose](), 60_000);
+      for (const [name, { script, fuse }] of rows)
         kernelTest(`${title}: ${name}`, async () => {
-          const found = await agent.run(row.script, mount.dir);
+          const found = await agent.run(script, m.dir);
           const native = expected.get(name);
-          if (row.fuse === undefined) return expect(found).toEqual(native);
-          // By default FUSE must make the difference, or it is to be taken out of the table; other options may undo it.
-          if (options === BY_DEFAULT) expect(native).not.toEqual(row.fuse.out);
-          expect(options === BY_DEFAULT ? [row.fuse.out] : [row.fuse.out, native]).toContainEqual(found);
+          if (fuse === undefined) expect(found).toEqual(native);
+          else expect(differing(fuse, native)).toContainEqual(found);
         });
     });
 });

@@ -3,8 +3,8 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { MemoryFs } from '../../src/fs/index.ts';
-import { kernelTest, mounted, sh, temporary } from '../support.ts';
+import { kernelTest, sh, temporary } from '../support.ts';
+import { PLACES } from './places.ts';
 
 /** Programs that work a processor each, on a machine that has two: they need their time. In ms. */
 const TIMEOUT = 60_000;
@@ -28,48 +28,47 @@ function jobFile(way?: string): string {
   return [`[global] ${GLOBAL}`, ...jobs].join(' ').replaceAll(' ', '\n');
 }
 
-kernelTest(
-  'fio: what was written in one way is there when read in the same and in every other',
-  async () => {
-    const jobs = temporary();
-    const filesystem = new MemoryFs();
-    try {
-      writeFileSync(join(jobs, 'own'), jobFile());
-      writeFileSync(join(jobs, 'buffered'), jobFile('ioengine=psync'));
-      writeFileSync(join(jobs, 'direct'), jobFile('ioengine=psync direct=1'));
-      writeFileSync(join(jobs, 'mapped'), jobFile('ioengine=mmap'));
-      await using m = await mounted(filesystem, {}, { watchdog: WATCHDOG });
-      /** What fio says of all jobs together: the errno that ended one, and how much was read. It has a group for them. */
-      const fio = async (name: string, options = '') => {
-        const command = `fio --output-format=json --directory="$PWD" ${options} ${join(jobs, name)} || true`;
-        const out = await sh(command, m.dir);
-        const said = JSON.parse(out.slice(out.search(/^\{/mu))) as {
-          jobs: { error: number; read: { io_bytes: number } }[];
+for (const { where, mount } of PLACES)
+  kernelTest(
+    `fio: what was written in one way is there when read in the same and in every other${where}`,
+    async () => {
+      const jobs = temporary();
+      try {
+        writeFileSync(join(jobs, 'own'), jobFile());
+        writeFileSync(join(jobs, 'buffered'), jobFile('ioengine=psync'));
+        writeFileSync(join(jobs, 'direct'), jobFile('ioengine=psync direct=1'));
+        writeFileSync(join(jobs, 'mapped'), jobFile('ioengine=mmap'));
+        await using m = await mount({}, { watchdog: WATCHDOG });
+        /** What fio says of all jobs together: the errno that ended one, and how much was read. It has a group for them. */
+        const fio = async (name: string, options = '') => {
+          const command = `fio --output-format=json --directory="$PWD" ${options} ${join(jobs, name)} || true`;
+          const out = await sh(command, m.dir);
+          const said = JSON.parse(out.slice(out.search(/^\{/mu))) as {
+            jobs: { error: number; read: { io_bytes: number } }[];
+          };
+          return said.jobs.map(({ error, read }) => ({ error, MiB: Math.floor(read.io_bytes / (1 << 20)) }));
         };
-        return said.jobs.map(({ error, read }) => ({ error, MiB: Math.floor(read.io_bytes / (1 << 20)) }));
-      };
-      const all = [{ error: 0, MiB: 32 }];
-      expect(await fio('own')).toEqual(all);
-      // What the server has, without the page cache; then with it, from nothing and by mmap.
-      expect(await fio('direct', '--verify_only')).toEqual(all);
-      await sh('for each in *; do dd if=$each iflag=nocache count=0 status=none; done', m.dir);
-      expect(await fio('buffered', '--verify_only')).toEqual(all);
-      expect(await fio('mapped', '--verify_only')).toEqual(all);
-      // That a wrong byte would have been found.
-      await sh(
-        'for i in {1..6}; do printf XXXX | dd of=queued.0.0 bs=1 seek=$((i * 600000)) conv=notrunc status=none; done',
-        m.dir,
-      );
-      expect(await fio('buffered', '--verify_only')).toEqual([
-        { error: constants.errno.EILSEQ, MiB: expect.any(Number) },
-      ]);
-    } finally {
-      rmSync(jobs, { recursive: true });
-    }
-    filesystem.check();
-  },
-  TIMEOUT,
-);
+        const all = [{ error: 0, MiB: 32 }];
+        expect(await fio('own')).toEqual(all);
+        // What the server has, without the page cache; then with it, from nothing and by mmap.
+        expect(await fio('direct', '--verify_only')).toEqual(all);
+        await sh('for each in *; do dd if=$each iflag=nocache count=0 status=none; done', m.dir);
+        expect(await fio('buffered', '--verify_only')).toEqual(all);
+        expect(await fio('mapped', '--verify_only')).toEqual(all);
+        // That a wrong byte would have been found.
+        await sh(
+          'for i in {1..6}; do printf XXXX | dd of=queued.0.0 bs=1 seek=$((i * 600000)) conv=notrunc status=none; done',
+          m.dir,
+        );
+        expect(await fio('buffered', '--verify_only')).toEqual([
+          { error: constants.errno.EILSEQ, MiB: expect.any(Number) },
+        ]);
+      } finally {
+        rmSync(jobs, { recursive: true });
+      }
+    },
+    TIMEOUT,
+  );
 
 /** What sqlite3 is told first: it says `wal`, the size of its map, and 100. */
 const PRAGMAS = `.bail on
@@ -98,51 +97,50 @@ const READER = `${PRAGMAS}${'SELECT (SELECT count(*) FROM data) - (SELECT commit
 const SOUND =
   'PRAGMA integrity_check; SELECT count(*) FROM data WHERE sum IS NOT sha3(blob); SELECT commits FROM books;';
 
-kernelTest(
-  'sqlite3 with WAL and mmap: two writers, a reader, and a writer that is killed',
-  async () => {
-    const scripts = temporary();
-    const filesystem = new MemoryFs();
-    const script = (name: string, text: string): string => {
-      writeFileSync(join(scripts, name), text);
-      return join(scripts, name);
-    };
-    try {
-      await using m = await mounted(filesystem, {}, { watchdog: WATCHDOG });
-      const sqlite = (name: string, text: string) => sh(`sqlite3 db < ${script(name, text)}`, m.dir);
-      await sqlite(
-        'make',
-        `${PRAGMAS}CREATE TABLE data (id INTEGER PRIMARY KEY, blob BLOB, sum BLOB);
+for (const { where, mount } of PLACES)
+  kernelTest(
+    `sqlite3 with WAL and mmap: two writers, a reader, and a writer that is killed${where}`,
+    async () => {
+      const scripts = temporary();
+      const script = (name: string, text: string): string => {
+        writeFileSync(join(scripts, name), text);
+        return join(scripts, name);
+      };
+      try {
+        await using m = await mount({}, { watchdog: WATCHDOG });
+        const sqlite = (name: string, text: string) => sh(`sqlite3 db < ${script(name, text)}`, m.dir);
+        await sqlite(
+          'make',
+          `${PRAGMAS}CREATE TABLE data (id INTEGER PRIMARY KEY, blob BLOB, sum BLOB);
        CREATE TABLE books (commits INTEGER); INSERT INTO books VALUES (0);`,
-      );
-      const [read, ...written] = await Promise.all([
-        sqlite('reader', READER),
-        ...[1, 2].map((which) => sqlite(`writer${which}`, writer(which, 300))),
-      ]);
-      expect(read).toBe(`wal\n67108864\n100\n${'0\n'.repeat(READS)}`);
-      for (const out of written) expect(ids(out).length).toBe(300);
-      expect(await sqlite('sound', SOUND)).toBe('ok\n0\n600\n');
+        );
+        const [read, ...written] = await Promise.all([
+          sqlite('reader', READER),
+          ...[1, 2].map((which) => sqlite(`writer${which}`, writer(which, 300))),
+        ]);
+        expect(read).toBe(`wal\n67108864\n100\n${'0\n'.repeat(READS)}`);
+        for (const out of written) expect(ids(out).length).toBe(300);
+        expect(await sqlite('sound', SOUND)).toBe('ok\n0\n600\n');
 
-      // Killed while it works: what it said to be committed is there, whatever else is.
-      const killed = await sh(
-        `stdbuf -oL sqlite3 db < ${script('killed', writer(3, 5000))} > ${scripts}/said & pid=$!
+        // Killed while it works: what it said to be committed is there, whatever else is.
+        const killed = await sh(
+          `stdbuf -oL sqlite3 db < ${script('killed', writer(3, 5000))} > ${scripts}/said & pid=$!
        until [ "$(wc -l < ${scripts}/said)" -gt 100 ]; do sleep 0.01; done; kill -9 $pid; wait || true; cat ${scripts}/said`,
-        m.dir,
-      );
-      const there = new Set(ids(await sqlite('ids', 'SELECT id FROM data;')));
-      const said = [...written, killed].flatMap(ids);
-      expect(said.length).toBeGreaterThan(690);
-      expect(said.filter((id) => !there.has(id))).toEqual([]);
-      expect(await sqlite('sound', SOUND)).toBe(`ok\n0\n${there.size}\n`);
+          m.dir,
+        );
+        const there = new Set(ids(await sqlite('ids', 'SELECT id FROM data;')));
+        const said = [...written, killed].flatMap(ids);
+        expect(said.length).toBeGreaterThan(690);
+        expect(said.filter((id) => !there.has(id))).toEqual([]);
+        expect(await sqlite('sound', SOUND)).toBe(`ok\n0\n${there.size}\n`);
 
-      // The server has the same as the page cache, and is done with the log.
-      expect(await sqlite('end', 'PRAGMA journal_mode = DELETE; VACUUM;')).toBe('delete\n');
-      await sh(`dd if=db of=${scripts}/copy bs=1M iflag=direct status=none; cmp db ${scripts}/copy`, m.dir);
-      expect(await sh(`ls; sqlite3 ${scripts}/copy < ${scripts}/sound`, m.dir)).toBe(`db\nok\n0\n${there.size}\n`);
-      filesystem.check();
-    } finally {
-      rmSync(scripts, { recursive: true });
-    }
-  },
-  TIMEOUT,
-);
+        // The server has the same as the page cache, and is done with the log.
+        expect(await sqlite('end', 'PRAGMA journal_mode = DELETE; VACUUM;')).toBe('delete\n');
+        await sh(`dd if=db of=${scripts}/copy bs=1M iflag=direct status=none; cmp db ${scripts}/copy`, m.dir);
+        expect(await sh(`ls; sqlite3 ${scripts}/copy < ${scripts}/sound`, m.dir)).toBe(`db\nok\n0\n${there.size}\n`);
+      } finally {
+        rmSync(scripts, { recursive: true });
+      }
+    },
+    TIMEOUT,
+  );

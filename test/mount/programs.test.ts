@@ -1,10 +1,11 @@
-/** The in-memory filesystem under programs that people use, and under what they do to it all at once. */
+/** Our filesystems in memory under programs that people use, and under what they do to it all at once. */
 import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { MemoryFs } from '../../src/fs/index.ts';
 import { client, forgotten, kernelTest, mounted, run, sh, temporary } from '../support.ts';
+import { PLACES } from './places.ts';
 import { python } from './python.ts';
 
 /** A directory outside of every mount, for a test's sources. */
@@ -17,48 +18,50 @@ async function withSources(body: (dir: string) => Promise<void>): Promise<void> 
   }
 }
 
-kernelTest('tar: a tree goes in and comes out with the same checksums, modes, times, links', () =>
-  withSources(async (source) => {
-    await sh(
-      `mkdir -p tree/a/b/c tree/empty out
+for (const { where, mount } of PLACES)
+  kernelTest(`tar: a tree goes in and comes out with the same checksums, modes, times, links${where}`, () =>
+    withSources(async (source) => {
+      await sh(
+        `mkdir -p tree/a/b/c tree/empty out
        for i in {1..200}; do head -c $((i * i * 7)) /dev/urandom > tree/a/file$i; done
        ln -s a/file1 tree/symbolic; ln tree/a/file2 tree/a/b/hard; chmod 4750 tree/a/file3; chmod 700 tree/a/b
        touch -d '2001-02-03 04:05:06.5' tree/a/file4; : > tree/zero; head -c 5000000 /dev/urandom > tree/large
        tar -cf tree.tar --format=posix tree`,
-      source,
-    );
-    await using m = await mounted(new MemoryFs());
-    await run('tar', ['xf', join(source, 'tree.tar'), '-C', m.dir]);
-    const sums = 'cd tree; find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum';
-    const states = 'find . -mindepth 1 ! -type d -printf "%P %M %n %s %T@ %l\\n" | LC_ALL=C sort';
-    expect(await sh(sums, m.dir)).toBe(await sh(sums, source));
-    expect(await sh(`cd tree; ${states}`, m.dir)).toBe(await sh(`cd tree; ${states}`, source));
-    await sh(`tar cf - tree | tar xf - -C ${join(source, 'out')}`, m.dir);
-    expect(await sh(sums, join(source, 'out'))).toBe(await sh(sums, source));
-  }),
-);
+        source,
+      );
+      await using m = await mount();
+      await run('tar', ['xf', join(source, 'tree.tar'), '-C', m.dir]);
+      const sums = 'cd tree; find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum';
+      const states = 'find . -mindepth 1 ! -type d -printf "%P %M %n %s %T@ %l\\n" | LC_ALL=C sort';
+      expect(await sh(sums, m.dir)).toBe(await sh(sums, source));
+      expect(await sh(`cd tree; ${states}`, m.dir)).toBe(await sh(`cd tree; ${states}`, source));
+      await sh(`tar cf - tree | tar xf - -C ${join(source, 'out')}`, m.dir);
+      expect(await sh(sums, join(source, 'out'))).toBe(await sh(sums, source));
+    }),
+  );
 
-kernelTest('git: clone, fsck, commit, branch, merge, gc', () =>
-  withSources(async (source) => {
-    const identity =
-      'export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b';
-    await sh(
-      `${identity}; git init -q -b main repository; cd repository
+for (const { where, mount } of PLACES)
+  kernelTest(`git: clone, fsck, commit, branch, merge, gc${where}`, () =>
+    withSources(async (source) => {
+      const identity =
+        'export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b';
+      await sh(
+        `${identity}; git init -q -b main repository; cd repository
        for i in {1..8}; do mkdir -p d$i; for j in {1..20}; do echo "$i $j $RANDOM" > d$i/f$j; done; git add .; git commit -qm "commit $i"; done`,
-      source,
-    );
-    await using m = await mounted(new MemoryFs());
-    const out = await sh(
-      `${identity}; git clone -q --no-hardlinks ${join(source, 'repository')} clone; cd clone
+        source,
+      );
+      await using m = await mount();
+      const out = await sh(
+        `${identity}; git clone -q --no-hardlinks ${join(source, 'repository')} clone; cd clone
        git fsck --full --strict; git log --oneline | wc -l; git status --porcelain
        git checkout -qb branch; echo new > d1/f1; git rm -q d2/f2; git mv d3/f3 d3/moved; git commit -qam change
        git checkout -q main; echo other > other; git add other; git commit -qm other; git merge -q branch -m merge
        git gc -q; git fsck --full --strict; git log --oneline | wc -l; cat d1/f1 other; ls d2/f2 2>/dev/null || echo gone; git status --porcelain`,
-      m.dir,
-    );
-    expect(out).toBe('8\n11\nnew\nother\ngone\n');
-  }),
-);
+        m.dir,
+      );
+      expect(out).toBe('8\n11\nnew\nother\ngone\n');
+    }),
+  );
 
 kernelTest('a C program is written, compiled, linked and run in the mount', async () => {
   await using m = await mounted(new MemoryFs());

@@ -1,6 +1,6 @@
 /**
- * Random operations in step on a mount of MemoryFs and on native filesystems, by ../random/instep.py: the same
- * results, errnos, contents and metadata. tmpfs is what MemoryFs shall be like; ext4 has what tmpfs lacks.
+ * Random operations in step on a mount and on native filesystems, by ../random/instep.py: the same results, errnos,
+ * contents and metadata. tmpfs is what our filesystems shall be like; ext4 has what tmpfs lacks.
  *
  * SEED repeats a run, OPERATIONS is how many, EVERY after how many the whole trees are compared.
  */
@@ -13,7 +13,8 @@ import type { Request } from '../../src/protocol/request.ts';
 import { PYTHON } from '../interpreter.ts';
 import { KINDS, type Kind, native } from '../random/native.ts';
 import { operations, patience, seed } from '../random/random.ts';
-import { kernelTest, mounted, run } from '../support.ts';
+import { kernelTest, mounted, run, type TestMount } from '../support.ts';
+import { PLACES } from './places.ts';
 
 const program = fileURLToPath(new URL('../random/instep.py', import.meta.url));
 const every = process.env.EVERY ?? '100';
@@ -25,31 +26,28 @@ const OPTIONS: Readonly<Record<Kind, MountOptions>> = { tmpfs: { ...usual, ...be
 /** Calls made and calls that succeeded, by name. */
 type Counts = Record<string, [made: number, succeeded: number]>;
 
-async function inStep(filesystem: MemoryFs, kind: Kind, steps: number): Promise<Counts> {
-  const timeout = patience(steps);
+async function inStep({ dir }: TestMount, kind: Kind, steps: number): Promise<Counts> {
   await using other = await native(kind);
-  await using m = await mounted(filesystem, OPTIONS[kind], { watchdog: timeout });
-  const args = ['-B', program, m.dir, other.dir, kind, `${seed}`, `${steps}`, every];
-  return JSON.parse(await run(PYTHON, args, { timeout }));
+  const args = ['-B', program, dir, other.dir, kind, `${seed}`, `${steps}`, every];
+  return JSON.parse(await run(PYTHON, args, { timeout: patience(steps) }));
 }
 
-for (const kind of KINDS) {
-  const steps = operations(3000);
-  kernelTest(
-    `random operations give on a mount what they give on ${kind}, and leave the same`,
-    async () => {
-      // Access times that nobody sets stand still on both sides: what the page cache answers moves none on ours.
-      const filesystem = new MemoryFs({ atime: 'none' });
-      const counts = Object.values(await inStep(filesystem, kind, steps));
-      filesystem.check();
-      const sum = (which: 0 | 1): number => counts.reduce((total, each) => total + each[which], 0);
-      expect(sum(0)).toBe(steps);
-      // Else the comparison is of errors alone.
-      expect(sum(1)).toBeGreaterThan(steps / 4);
-    },
-    patience(steps) + 10_000,
-  );
-}
+const steps = operations(3000);
+for (const kind of KINDS)
+  for (const { where, mount } of PLACES)
+    kernelTest(
+      `random operations give on a mount what they give on ${kind}, and leave the same${where}`,
+      async () => {
+        // Access times that nobody sets stand still on both sides: what the page cache answers moves none on ours.
+        await using m = await mount(OPTIONS[kind], { watchdog: patience(steps) }, { atime: 'none' });
+        const counts = Object.values(await inStep(m, kind, steps));
+        const sum = (which: 0 | 1): number => counts.reduce((total, each) => total + each[which], 0);
+        expect(sum(0)).toBe(steps);
+        // Else the comparison is of errors alone.
+        expect(sum(1)).toBeGreaterThan(steps / 4);
+      },
+      patience(steps) + 10_000,
+    );
 
 /** Forgets the sticky bit. */
 class Careless extends MemoryFs {
@@ -59,7 +57,6 @@ class Careless extends MemoryFs {
 }
 
 kernelTest('a filesystem that forgets a bit is found out', async () => {
-  await expect(inStep(new Careless({ atime: 'none' }), 'tmpfs', 3000)).rejects.toThrow(
-    /SEED=\d+ kind tmpfs.*native: /su,
-  );
+  await using m = await mounted(new Careless({ atime: 'none' }), OPTIONS.tmpfs);
+  await expect(inStep(m, 'tmpfs', 3000)).rejects.toThrow(/SEED=\d+ kind tmpfs.*native: /su);
 });

@@ -32,6 +32,7 @@ import type { OperationName } from '../../src/protocol/operations.ts';
 import type { Request } from '../../src/protocol/request.ts';
 import type { Connection, SessionOptions } from '../../src/protocol/session.ts';
 import type { Slot } from '../../src/protocol/slot.ts';
+import { FatalError } from '../../src/protocol/thrown.ts';
 import { temporary, until } from '../support.ts';
 import { attr, entry, Gate, lending, lock, raise, untilAborted } from './handlers.ts';
 import { TestKernel, turns } from './kernel.ts';
@@ -144,6 +145,19 @@ describe('exactly one answer', () => {
     await turns();
     expect(kernel.errors).toEqual([{ error: bug, operation: 'MKDIR' }]);
     expect((kernel.errors[0]!.error as Error).stack).toContain('session.test.ts');
+  });
+
+  test.each([
+    ['at once', (error: Error) => raise(error)],
+    ['later', (error: Error) => Promise.reject(error)],
+  ])('a FatalError ends the session with itself as the reason, thrown %s', async (_, act) => {
+    const fatal = new FatalError('the books are torn');
+    const destroy = vi.fn();
+    await using kernel = await TestKernel.start({ destroy, getattr: () => act(fatal) as never });
+    kernel.send('GETATTR');
+    expect(await kernel.session.closed).toEqual({ reason: 'failed', error: fatal });
+    expect(destroy).toHaveBeenCalledTimes(1);
+    expect(kernel.errors).toEqual([]); // `closed` has told it
   });
 
   test('a bug is printed where there is no hook', async () => {

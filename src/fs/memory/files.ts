@@ -18,7 +18,7 @@ import { Content } from './content.ts';
 import { Directory, type Entry } from './directory.ts';
 import type { MemoryNode } from './node.ts';
 import type { Maker, Tree } from './tree.ts';
-import { checkXattrName, xattrsOf } from './xattrs.ts';
+import { checkXattrName } from './xattrs.ts';
 
 /** Symlinks that a path may go through. @see path_resolution(7) */
 const SYMLINKS_MAX = 40;
@@ -237,9 +237,9 @@ export class MemoryFiles {
   /** Sets an extended attribute, an ACL too; `flags` XATTR_CREATE and XATTR_REPLACE. */
   async setxattr(path: string, name: string, value: Uint8Array, flags = 0): Promise<void> {
     await this.#changed(path, (node) => {
-      if (isAcl(name)) return setAcl(node, name, value, false, this.#tree.pages);
+      if (isAcl(name)) return setAcl(node, name, value, false, this.#tree.xattrsOf);
       checkXattrName(name);
-      xattrsOf(node, this.#tree.pages).set(name, value, flags);
+      this.#tree.xattrsOf(node).set(name, value, flags);
     });
   }
   /** ENODATA. */

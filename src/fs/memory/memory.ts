@@ -1,7 +1,7 @@
 /**
  * A filesystem in memory that can what tmpfs can and FUSE can carry. It is what `npm start` mounts, and the
  * first filesystem to read. This file turns operations into calls of the tree (tree.ts), which has the rules
- * of names and links; node.ts has those of times and modes, content.ts is what files are made of, access.ts
+ * of names and links; inode.ts has those of times and modes, content.ts is what files are made of, access.ts
  * the ACLs, ../locks.ts the locks. The program that owns it works with the same tree through `files`.
  *
  * Who may do what is not asked here: with POSIX_ACL the kernel checks every permission itself.
@@ -11,16 +11,7 @@
 import { totalmem } from 'node:os';
 import { EFBIG, EINVAL, EISDIR, ENODATA, ENOENT, ENXIO, EOPNOTSUPP, ESTALE } from '../../abi/errno.ts';
 import {
-  FATTR_ATIME,
-  FATTR_ATIME_NOW,
-  FATTR_CTIME,
-  FATTR_GID,
-  FATTR_KILL_SUIDGID,
-  FATTR_MODE,
-  FATTR_MTIME,
-  FATTR_MTIME_NOW,
   FATTR_SIZE,
-  FATTR_UID,
   FOPEN_DIRECT_IO,
   FOPEN_PARALLEL_DIRECT_WRITES,
   FUSE_OPEN_KILL_SUIDGID,
@@ -48,8 +39,6 @@ import {
   S_IFREG,
   SEEK_DATA,
   SEEK_HOLE,
-  STATX_BASIC_STATS,
-  STATX_BTIME,
 } from '../../abi/posix.ts';
 import type { DirectoryReply } from '../../protocol/dirent.ts';
 import type { Filesystem, Promised } from '../../protocol/filesystem.ts';
@@ -60,15 +49,15 @@ import type { Request } from '../../protocol/request.ts';
 import type { Connection } from '../../protocol/session.ts';
 import { Locks } from '../locks.ts';
 import { HandleTable, MAP_MAX } from '../nodes.ts';
-import { changeMode, isAcl, setAcl } from './access.ts';
-import { clock } from './clock.ts';
+import { isAcl, setAcl } from './access.ts';
 import { Content } from './content.ts';
 import { DOT, DOT_DOT, type Entry } from './directory.ts';
 import { MemoryFiles } from './files.ts';
-import type { Atime, MemoryNode } from './node.ts';
+import type { Atime } from './inode.ts';
+import type { MemoryNode } from './node.ts';
 import { PAGE } from './pages.ts';
 import { SIZE_MAX, Tree } from './tree.ts';
-import { checkXattrName, xattrsOf } from './xattrs.ts';
+import { checkXattrName } from './xattrs.ts';
 
 export interface MemoryOptions {
   /** Bytes of file data and extended attributes at most, rounded up to pages of 4 KiB. Default: half of the memory that the process may use. */
@@ -214,45 +203,16 @@ export class MemoryFs implements Filesystem {
     return { attr: this.nodes.get(nodeid) };
   }
   statx({ nodeid }: Request): Result<'STATX'> {
-    const node = this.nodes.get(nodeid);
-    const time = (tv_sec: number, tv_nsec: number) => ({ tv_sec, tv_nsec });
-    const stat = {
-      ...{ mask: STATX_BASIC_STATS | STATX_BTIME, ino: node.ino, mode: node.mode, nlink: node.nlink },
-      ...{ uid: node.uid, gid: node.gid, size: node.size, blocks: node.blocks, blksize: PAGE },
-      ...{ rdev_major: major(node.rdev), rdev_minor: minor(node.rdev) },
-      atime: time(node.atime, node.atimensec),
-      mtime: time(node.mtime, node.mtimensec),
-      ctime: time(node.ctime, node.ctimensec),
-      btime: time(node.btime, node.btimensec),
-    };
-    return { flags: 0, stat };
+    return { flags: 0, stat: this.nodes.get(nodeid).statx };
   }
 
   setattr({ nodeid }: Request, set: Args<'SETATTR'>) {
     const node = this.nodes.get(nodeid);
-    const { valid } = set;
-    if (valid & FATTR_SIZE) {
+    if (set.valid & FATTR_SIZE) {
       if (node.isDirectory) throw EISDIR;
       this.tree.resize(node, set.size!);
     }
-    // No bit at all is a chown(2) that changes nothing, or a write on behalf of somebody without privileges.
-    if (valid & (FATTR_UID | FATTR_GID | FATTR_KILL_SUIDGID) || valid === 0) node.killPrivileges();
-    if (valid & FATTR_UID) node.uid = set.uid!;
-    if (valid & FATTR_GID) node.gid = set.gid!;
-    if (valid & FATTR_MODE) changeMode(node, set.mode!);
-    const { seconds, nanoseconds } = clock.tick();
-    if (valid & FATTR_ATIME) {
-      const given = !(valid & FATTR_ATIME_NOW);
-      node.atime = given ? set.atime! : seconds;
-      node.atimensec = given ? set.atimensec! : nanoseconds;
-    }
-    if (valid & FATTR_MTIME) {
-      const given = !(valid & FATTR_MTIME_NOW);
-      node.mtime = given ? set.mtime! : seconds;
-      node.mtimensec = given ? set.mtimensec! : nanoseconds;
-    }
-    node.ctime = valid & FATTR_CTIME ? set.ctime! : seconds;
-    node.ctimensec = valid & FATTR_CTIME ? set.ctimensec! : nanoseconds;
+    node.change(set);
     return { attr: node };
   }
 
@@ -368,10 +328,11 @@ export class MemoryFs implements Filesystem {
 
   setxattr({ nodeid }: Request, { name, value, flags, setxattr_flags }: Args<'SETXATTR'>) {
     const node = this.nodes.get(nodeid);
-    if (isAcl(name)) setAcl(node, name, value, (setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) !== 0, this.tree.pages);
+    if (isAcl(name))
+      setAcl(node, name, value, (setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) !== 0, this.tree.xattrsOf);
     else {
       checkXattrName(name);
-      xattrsOf(node, this.tree.pages).set(name, value, flags);
+      this.tree.xattrsOf(node).set(name, value, flags);
     }
     node.touchInode();
   }
@@ -458,7 +419,3 @@ export class MemoryFs implements Filesystem {
     };
   }
 }
-
-/** The halves of a device number as the kernel packs it into 32 bits. @see include/linux/kdev_t.h: new_encode_dev */
-const major = (rdev: number): number => (rdev >>> 8) & 0xfff;
-const minor = (rdev: number): number => (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);

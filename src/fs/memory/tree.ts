@@ -38,6 +38,7 @@ import { Content } from './content.ts';
 import { Directory, type Entry } from './directory.ts';
 import { MemoryNode } from './node.ts';
 import { Pages } from './pages.ts';
+import { Xattrs } from './xattrs.ts';
 
 /** Who makes a file, and what of its mode the caller's umask takes away. */
 export interface Maker {
@@ -121,7 +122,7 @@ export class Tree {
       (nodeid) => new MemoryNode(nodeid, granted | (directory ? setgid : 0), uid, setgid ? parent.gid : gid),
     );
     try {
-      endow(node, parent, access, this.pages);
+      endow(node, parent, access, this.xattrsOf);
     } catch (error) {
       this.nodes.drop(node);
       throw error;
@@ -279,6 +280,12 @@ export class Tree {
     if (!node.isDirectory) return;
     for (let up: MemoryNode | undefined = directory; up; up = up.parent) if (up === node) throw EINVAL;
   }
+
+  /** The extended attributes of a file, made when the first is set. */
+  readonly xattrsOf = (node: MemoryNode): Xattrs => {
+    node.xattrs ??= new Xattrs(this.pages);
+    return node.xattrs;
+  };
 
   /** The content of a file, made when first needed. */
   content(node: MemoryNode): Content {

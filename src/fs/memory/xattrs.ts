@@ -5,6 +5,7 @@
 import { EEXIST, EINVAL, ENODATA, EOPNOTSUPP } from '../../abi/errno.ts';
 import { XATTR_CREATE, XATTR_REPLACE } from '../../abi/posix.ts';
 import { encodeName } from '../../protocol/names.ts';
+import type { XattrStore } from './access.ts';
 import { PAGE, type Pages } from './pages.ts';
 
 /** xattr(7). What is in system is not for users to name: ACLs alone are served there. */
@@ -17,7 +18,7 @@ export function checkXattrName(name: string): void {
   if (namespace === name) throw EINVAL;
 }
 
-export class Xattrs {
+export class Xattrs implements XattrStore {
   readonly #pages: Pages;
   readonly #values = new Map<string, Buffer>();
   /** Bytes in names and values. INVARIANT: as many pages are reserved as they would fill. */
@@ -81,10 +82,4 @@ export class Xattrs {
     for (const [name, value] of this.#values) bytes += encodeName(name).length + value.length;
     if (bytes !== this.#bytes) throw new Error(`${this.#bytes} bytes of xattrs are counted, ${bytes} are there`);
   }
-}
-
-/** The extended attributes of a node, made when the first is set. */
-export function xattrsOf(node: { xattrs: Xattrs | undefined }, pages: Pages): Xattrs {
-  node.xattrs ??= new Xattrs(pages);
-  return node.xattrs;
 }

@@ -8,17 +8,19 @@
  *
  * It is held for a few hundred nanoseconds. So a thread looks a few times more before it sleeps, and one that sleeps
  * for seconds while the holder stays the same concludes that the holder is no more (a thread can be terminated at any
- * point): it throws a LockError that names it. What the lock protects is then in an unknown state, so the error is to
- * end the whole, and no other thread hangs for longer either. A process that was stopped for that long wakes with
- * every sleep over at once: patience is therefore counted in short sleeps, of which a stop costs one.
+ * point): it throws a LockError that names it. What the lock protects is then in an unknown state, so the error ends
+ * the session whose handler it leaves (FatalError), and no other thread hangs for longer either. A process that was
+ * stopped for that long wakes with every sleep over at once: patience is therefore counted in short sleeps, of which
+ * a stop costs one.
  */
+import { FatalError } from '../../protocol/thrown.ts';
 import type { Cells } from './cells.ts';
 
 const CONTENDED = 1 << 30;
 const SLEEP = 100; // ms
 
 /** A lock whose holder does not come back. */
-export class LockError extends Error {
+export class LockError extends FatalError {
   override readonly name = 'LockError';
   /** The `threadId` of the holder. */
   readonly holder: number;
