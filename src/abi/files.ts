@@ -108,11 +108,12 @@ export const ftruncate = (fd: number, size: number): number => negated(libc.ftru
 
 export const setxattr = (path: number, name: number, value: Uint8Array, flags: number): number =>
   negated(libc.setxattr(path, name, value, value.length, flags));
-/** getxattr(2): the size of the value; with no room asks for that alone. ERANGE where it does not fit. */
-export const getxattr = (path: number, name: number, into: Uint8Array): number =>
-  negated(libc.getxattr(path, name, into, into.length));
+/** getxattr(2): the size of the value; a `count` of 0 asks for that alone. ERANGE where it is larger than `count`. */
+export const getxattr = (path: number, name: number, into: Uint8Array, count: number): number =>
+  negated(libc.getxattr(path, name, into, count));
 /** listxattr(2): as getxattr. */
-export const listxattr = (path: number, into: Uint8Array): number => negated(libc.listxattr(path, into, into.length));
+export const listxattr = (path: number, into: Uint8Array, count: number): number =>
+  negated(libc.listxattr(path, into, count));
 export const removexattr = (path: number, name: number): number => negated(libc.removexattr(path, name));
 
 /** pread(2): the number of bytes. */
