@@ -86,7 +86,7 @@ import { type PassthroughOptions, promisesOf } from './options.ts';
 import { done, Scratch } from './scratch.ts';
 import { COUNTS, openSource, type Source } from './source.ts';
 import { statfsIn } from './statfs.ts';
-import { DEFAULT_ACL, LowerXattrs } from './xattrs.ts';
+import { ACCESS_ACL, DEFAULT_ACL, LowerXattrs } from './xattrs.ts';
 
 const ALL_STATS = STATX_BASIC_STATS | STATX_BTIME;
 /** fchownat(2) leaves an id that is this as it is. */
@@ -480,7 +480,7 @@ export class PassthroughFs implements Filesystem {
   setxattr(request: Request, { name, value, flags, setxattr_flags }: Args<'SETXATTR'>) {
     this.#lower.use(request.nodeid, (fd) => {
       this.#as(request, () => this.#xattrs.set(fd, name, value, flags));
-      if (!(setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID)) return;
+      if (name !== ACCESS_ACL || !(setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID)) return;
       const { mode } = this.#stat(fd);
       if (mode & S_ISGID) done(chmod(this.#scratch.proc(fd), mode & PERMISSIONS & ~S_ISGID));
     });

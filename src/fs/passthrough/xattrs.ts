@@ -6,6 +6,7 @@ import { getxattr, listxattr, removexattr, setxattr } from '../../abi/files.ts';
 import { done, type Scratch } from './scratch.ts';
 
 const TRUSTED = 'trusted.';
+export const ACCESS_ACL = 'system.posix_acl_access';
 export const DEFAULT_ACL = 'system.posix_acl_default';
 
 export class LowerXattrs {
