@@ -33,6 +33,7 @@ function options(own: Own, source: string): PassthroughOptions {
     source,
     inodeHandles: chosen(own.inode_handles),
     xdev: flag(own, 'xdev'),
+    lowerLocks: flag(own, 'lower_locks'),
     callerChecks: flag(own, 'caller_checks'),
     uid: id(own, 'squash_uid'),
     gid: id(own, 'squash_gid'),
@@ -57,6 +58,7 @@ export const passthrough: Mountable = {
       help: 'hold files as handles or descriptors (default auto: handles where SOURCE has them)',
     },
     xdev: { form: 'xdev', help: 'stay on the filesystem of SOURCE' },
+    lower_locks: { form: 'lower_locks', help: 'locks hold against processes that use SOURCE, too; one thread' },
     caller_checks: {
       form: 'caller_checks',
       help: 'the lower filesystem checks permissions, with all groups of the caller',

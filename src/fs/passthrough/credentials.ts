@@ -112,13 +112,18 @@ export class Credentials {
     }
   }
 
-  /** Calls what must clear setuid and setgid bits, where `clears`. */
-  clearing<T>(clears: boolean, call: () => T): T {
+  /**
+   * Calls what must clear setuid and setgid bits, where `clears`. A setgid bit without the right to execute is left to members of the
+   * file's group; of the caller's groups the request has one.
+   */
+  clearing<T>({ gid }: Request, clears: boolean, call: () => T): T {
     if (!clears || !this.#keepsBits) return call();
     try {
+      setfsgid(gid);
       done(capset(this.#address(HEADER), this.#address(CLIENT)));
       return call();
     } finally {
+      setfsgid(this.#gid);
       done(capset(this.#address(HEADER), this.#address(OWN)));
     }
   }

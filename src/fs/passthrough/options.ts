@@ -14,7 +14,10 @@ export interface PassthroughOptions {
   readonly inodeHandles?: (typeof INODE_HANDLES)[number] | undefined;
   /** Whether to stay on the source's filesystem: what is mounted inside is EXDEV then. Default false: it is served, but for mounts of FUSE. */
   readonly xdev?: boolean | undefined;
-  /** Whether locks hold against processes that use the source itself, too. Default false: among users of the mount only. */
+  /**
+   * Whether locks hold against processes that use the source itself, too. Needs one thread. Default false: among users of the
+   * mount only, which takes no request at all.
+   */
   readonly lowerLocks?: boolean | undefined;
   /**
    * Whether the lower filesystem checks permissions, with all groups of the caller, in place of the kernel above. For sources

@@ -8,6 +8,8 @@ import { openSource, type Source } from './source.ts';
 
 export const share = (options: PassthroughOptions): Source => openSource(options);
 
-export default function make({ shared }: { readonly shared: Source }): PassthroughFs {
+export default function make({ shared, count }: { readonly shared: Source; readonly count: number }): PassthroughFs {
+  if (shared.options.lowerLocks && count > 1)
+    throw new RangeError(`lowerLocks needs one thread, which knows of all locks: threads is ${count}`);
   return new PassthroughFs(shared);
 }

@@ -81,6 +81,7 @@ import { Data } from './data.ts';
 import { Descriptors } from './descriptors.ts';
 import { Directories } from './directory.ts';
 import { ioctl } from './ioctl.ts';
+import { LowerLocks } from './locks.ts';
 import { type LowerNode, LowerNodes } from './nodes.ts';
 import { type PassthroughOptions, promisesOf } from './options.ts';
 import { done, Scratch } from './scratch.ts';
@@ -105,6 +106,7 @@ export class PassthroughFs implements Filesystem {
   readonly #data: Data;
   readonly #directories = new Directories(this.#scratch);
   readonly #xattrs = new LowerXattrs(this.#scratch);
+  readonly #locks: LowerLocks | undefined;
   readonly #attr: Attributes;
   /** What answers a lookup: filled again for each. The root's generation is always 0. @see fs/fuse/inode.c: fuse_get_root_inode */
   readonly #entry: { nodeid: number; generation: number; readonly attr: Attributes };
@@ -121,6 +123,8 @@ export class PassthroughFs implements Filesystem {
     this.#lower = new LowerNodes(source, this.#scratch);
     this.#descriptors = new Descriptors(source.descriptors);
     this.#data = new Data(this.#lower, this.#descriptors, this.#scratch, source.options.allowDirectIo);
+    const { lowerLocks } = source.options;
+    this.#locks = lowerLocks ? new LowerLocks(this.#scratch, (...file) => this.#lower.open(...file)) : undefined;
     this.#attr = new Attributes(source.device);
     this.#entry = { nodeid: 0, generation: 0, attr: this.#attr };
   }
@@ -154,6 +158,7 @@ export class PassthroughFs implements Filesystem {
   }
   destroy(): void {
     this.#lower.close();
+    this.#locks?.clear();
     if (Atomics.sub(new Int32Array(this.#source.counts), COUNTS.THREADS, 1) > 1) return;
     this.#descriptors.closeAll();
     this.nodes.forgetAll();
@@ -238,15 +243,15 @@ export class PassthroughFs implements Filesystem {
 
   setattr(request: Request, set: Args<'SETATTR'>) {
     return this.#lower.use(request.nodeid, (fd) => {
-      this.#as(request, () => this.#set(fd, set));
+      this.#as(request, () => this.#set(request, fd, set));
       return { attr: this.#stat(fd) };
     });
   }
-  #set(fd: number, { valid, fh, size, mode, uid, gid, ...times }: Args<'SETATTR'>): void {
+  #set(request: Request, fd: number, { valid, fh, size, mode, uid, gid, ...times }: Args<'SETATTR'>): void {
     const { empty, wordsAt, words } = this.#scratch;
     const path = () => this.#scratch.proc(fd);
     if (valid & FATTR_SIZE)
-      this.#credentials.clearing((valid & FATTR_KILL_SUIDGID) !== 0, () =>
+      this.#credentials.clearing(request, (valid & FATTR_KILL_SUIDGID) !== 0, () =>
         fh === undefined ? done(truncate(path(), size!)) : this.#data.truncate(fh, size!),
       );
     // No bit at all is a chown(2) that changes nothing, or a write on behalf of somebody without privileges: the bits go.
@@ -391,25 +396,36 @@ export class PassthroughFs implements Filesystem {
 
   open(request: Request, { flags, open_flags }: Args<'OPEN'>) {
     const clears = (flags & O_TRUNC) !== 0 && (open_flags & FUSE_OPEN_KILL_SUIDGID) !== 0;
-    const fd = this.#credentials.clearing(clears, () => this.#open(request, flags));
+    const fd = this.#credentials.clearing(request, clears, () => this.#open(request, flags));
     return this.#data.opened(fd, flags);
   }
   #open(request: Request, flags: number): number {
     if (!this.#options.callerChecks) return this.#data.open(request.nodeid, flags);
     return this.#lower.use(request.nodeid, (fd) => this.#as(request, () => this.#data.reopen(fd, flags)));
   }
-  flush(_: Request, args: Args<'FLUSH'>) {
+  flush({ nodeid }: Request, args: Args<'FLUSH'>) {
+    this.#locks?.flush(nodeid, args.lock_owner);
     this.#data.flush(args);
   }
-  release(_: Request, args: Args<'RELEASE'>) {
+  release({ nodeid }: Request, args: Args<'RELEASE'>) {
+    this.#locks?.release(nodeid, args);
     this.#data.release(args);
+  }
+  /** Sent with `lowerLocks` alone, as setlk. */
+  getlk({ nodeid }: Request, args: Args<'GETLK'>) {
+    if (this.#locks === undefined) throw ENOSYS;
+    return this.#locks.getlk(nodeid, args);
+  }
+  setlk(request: Request, args: Args<'SETLKW'>) {
+    if (this.#locks === undefined) throw ENOSYS;
+    return this.#locks.setlk(request, args);
   }
   read(_: Request, args: Args<'READ'>, reply: Buffer): number {
     return this.#data.read(args, reply);
   }
-  write(_: Request, args: Args<'WRITE'>) {
+  write(request: Request, args: Args<'WRITE'>) {
     if (!(args.write_flags & FUSE_WRITE_KILL_SUIDGID)) return this.#data.write(args);
-    return this.#credentials.clearing(true, () => this.#data.write(args));
+    return this.#credentials.clearing(request, true, () => this.#data.write(args));
   }
   fsync(_: Request, args: Args<'FSYNC'>) {
     this.#data.fsync(args);
