@@ -109,7 +109,13 @@ export class PassthroughFs implements Filesystem {
   readonly #locks: LowerLocks | undefined;
   readonly #attr: Attributes;
   /** What answers a lookup: filled again for each. The root's generation is always 0. @see fs/fuse/inode.c: fuse_get_root_inode */
-  readonly #entry: { nodeid: number; generation: number; readonly attr: Attributes };
+  readonly #entry: {
+    nodeid: number;
+    generation: number;
+    readonly attr: Attributes;
+    readonly entry_valid?: number;
+    readonly entry_valid_nsec?: number;
+  };
   /** Of the thread that serves. */
   #own: Credentials | undefined;
   #begun = false;
@@ -126,7 +132,9 @@ export class PassthroughFs implements Filesystem {
     const { lowerLocks } = source.options;
     this.#locks = lowerLocks ? new LowerLocks(this.#scratch, (...file) => this.#lower.open(...file)) : undefined;
     this.#attr = new Attributes(source.device);
-    this.#entry = { nodeid: 0, generation: 0, attr: this.#attr };
+    // Whoever walks over a name is asked below whether he may: the kernel must not know the name already, from somebody else.
+    const unkept = source.options.callerChecks ? { entry_valid: 0, entry_valid_nsec: 0 } : {};
+    this.#entry = { nodeid: 0, generation: 0, attr: this.#attr, ...unkept };
   }
 
   get nodes() {
