@@ -181,15 +181,15 @@ export function parseOptions(text: string): MountOptions {
 const partsOf = (text: string): readonly string[] => text.match(/(?:\\.|[^\\,]|\\$)+/gsu) ?? [];
 
 /**
- * Takes out of `-o` what is `name=value` with one of these names: a filesystem's own options. `rest` is what is
- * left for `parseOptions`.
+ * Takes out of `-o` what is `name=value`, or `name` alone, with one of these names: a filesystem's own options. `rest` is
+ * what is left for `parseOptions`.
  */
 export function divideOptions(text: string, names: readonly string[]): { own: Record<string, string>; rest: string } {
   const own: Record<string, string> = {};
   const rest = partsOf(text).filter((part) => {
-    const [, name, value] = /^([^=]*)=(.*)$/su.exec(part) ?? [];
-    if (name === undefined || !names.includes(name)) return true;
-    own[name] = value!;
+    const [, name, value = ''] = /^([^=]*)(?:=(.*))?$/su.exec(part)!;
+    if (!names.includes(name!)) return true;
+    own[name!] = value;
     return false;
   });
   return { own, rest: rest.join() };

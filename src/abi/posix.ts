@@ -109,6 +109,44 @@ export const OFFSET_MAX = 0x7fff_ffff_ffff_ffffn;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
+/** Locks that belong to an open file; their flock.l_pid has to be 0. */
+export const F_OFD_GETLK = 36;
+export const F_OFD_SETLK = 37;
+
+// flock(2)
+export const LOCK_SH = 1;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+export const LOCK_UN = 8;
+
+// utimensat(2): in place of nanoseconds
+export const UTIME_NOW = 0x3fff_ffff;
+export const UTIME_OMIT = 0x3fff_fffe;
+
+// name_to_handle_at(2): bytes in a handle at most
+export const MAX_HANDLE_SZ = 128;
+
+// getrlimit(2)
+export const RLIMIT_NOFILE = 7;
+
+// capabilities(7), as bits of a set
+export const CAP_CHOWN = 0;
+export const CAP_DAC_OVERRIDE = 1;
+export const CAP_DAC_READ_SEARCH = 2;
+export const CAP_FSETID = 4;
+export const CAP_SETGID = 6;
+export const CAP_SETUID = 7;
+export const CAP_SYS_RESOURCE = 24;
+export const CAP_MKNOD = 27;
+/** The version of capget(2) and capset(2) whose sets have 64 bits. */
+export const _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522;
+
+// ioctls of files, <linux/fs.h>: the same on x86-64 and arm64
+export const FS_IOC_GETFLAGS = 0x8008_6601;
+export const FS_IOC_SETFLAGS = 0x4008_6602;
+export const FS_IOC_GETVERSION = 0x8008_7601;
+export const FS_IOC_FSGETXATTR = 0x801c_581f;
+export const FS_IOC_FSSETXATTR = 0x401c_5820;
 
 // lseek(2): fuse_lseek_in.whence
 export const SEEK_SET = 0;

@@ -59,6 +59,21 @@ function checked(result: number, syscall: string): number {
   return result;
 }
 
+/** The result of a call, its errno negated where it failed. To be asked at once: koffi.errno() is live. */
+export const negated = (result: number): number => (result < 0 ? -koffi.errno() : result);
+
+/** What may be given to a function of libc: numbers (addresses too), whole 64 bits, bytes. */
+type Argument = number | bigint | Uint8Array;
+/** Declares a function of libc, for the other files of this room. What C declares int is to be declared int (see above). */
+export function define(name: string, result: 'int' | 'uint' | 'int64', parameters: string[]) {
+  const leave = enterCritical();
+  try {
+    return libc.func(name, result, parameters) as (...given: Argument[]) => number;
+  } finally {
+    leave();
+  }
+}
+
 /** read(2) to an address: the number of bytes, or a negated errno. */
 export function read(fd: number, address: number, count: number): number {
   const n = libcRead(fd, address, count) as number;
@@ -166,6 +181,13 @@ const NUMBERS = {
   epoll_create1:    [291,  20],
   epoll_ctl:        [233,  21],
   epoll_pwait:      [281,  22],
+  getdents64:       [217,  61],
+  faccessat2:       [439, 439],
+  setfsuid:         [122, 151],
+  setfsgid:         [123, 152],
+  setgroups:        [116, 159],
+  capget:           [125,  90],
+  capset:           [126,  91],
 } as const;
 type SystemCallName = keyof typeof NUMBERS;
 /** The numbers of an architecture. */

@@ -5,6 +5,8 @@ export type { MemoryFiles, MemoryStat } from './memory/files.ts';
 export type { Atime } from './memory/inode.ts';
 export { MemoryFs, type MemoryOptions } from './memory/memory.ts';
 export { type Counted, HandleTable, type Node, type Nodes, NodeTable } from './nodes.ts';
+export { INODE_HANDLES, type PassthroughOptions } from './passthrough/options.ts';
+export { PassthroughFs } from './passthrough/passthrough.ts';
 export { type NodeLayout, type NodesHandle, shareNodes } from './shared/layout.ts';
 export { LockError } from './shared/lock.ts';
 export { openNodes, type SharedNode, type SharedNodes } from './shared/nodes.ts';

@@ -124,6 +124,11 @@ export class Locks {
     return table.wait(wish, request.signal);
   }
 
+  /** What an owner has locked in a file by fcntl(2), ascending. */
+  rangesOf(nodeid: number, owner: bigint): readonly Range[] {
+    return this.#records.rangesOf(nodeid, owner);
+  }
+
   /** FLUSH: a process closed a descriptor of the file, which ends its record locks there. */
   flush(nodeid: number, owner: bigint): void {
     this.#records.drop(nodeid, owner);
@@ -169,6 +174,10 @@ class Table {
     const holder = own ? file.holders.get(owner) : inTheWay(file, owner, range);
     const found = holder && overlap(holder.ranges, range, own ? everything : conflicting);
     return found && { start: found.start, end: found.end, type: found.type, pid: Math.max(0, holder.owner.pid) };
+  }
+
+  rangesOf(nodeid: number, owner: bigint): readonly Range[] {
+    return this.#files.get(nodeid)?.holders.get(owner)?.ranges.slice() ?? [];
   }
 
   /** Takes what is wished for; false, and nothing changed, where another lock is in the way. */

@@ -36,6 +36,8 @@ import type { Begun, End, Transport, TransportKind } from './transport.ts';
 /** What a filesystem gets in `init`: what was agreed, and the way to tell the kernel of changes. */
 export interface Connection extends Agreement {
   readonly notify: Notifications;
+  /** Tells the user something, in one line: `onWarning` gets it. */
+  warn(message: string): void;
 }
 
 export interface SessionOptions extends ConnectionOptions {
@@ -313,7 +315,8 @@ export class Session implements Server {
 
   #serveUnder(agreement: Agreement): void {
     this.#begun = true;
-    const done: unknown = this.filesystem.init?.({ ...agreement, notify: this.notify });
+    const warn = (message: string) => this.warn(message);
+    const done: unknown = this.filesystem.init?.({ ...agreement, notify: this.notify, warn });
     if (done instanceof Promise) done.catch((error) => this.report(error, 'INIT'));
     this.agreement = agreement;
     this.steps = stepsFor(agreement.agreed.has('SETXATTR_EXT'));

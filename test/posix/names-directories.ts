@@ -266,7 +266,7 @@ export const rows: Table = {
     if name not in ('.', '..'):
         os.unlink(name)
     stream.seek(place)
-    out(stream.rest() == rest, len(ls()) + (name in ('.', '..')))`,
+    out(stream.rest() == rest, len(ls()) + (name not in ('.', '..')))`,
   'readdir: rewinddir begins again, with what is there now': py`
     ${STREAM}
     write('a'); write('b')

@@ -120,7 +120,7 @@ describe('the command line', () => {
     ['mount', /^rawfuse: mount takes a filesystem and a directory: rawfuse mount memory DIR$/],
     ['mount memory', /^rawfuse: mount takes a filesystem and a directory/],
     ['mount memory a b', /^rawfuse: mount takes a filesystem and a directory/],
-    ['mount nfs a', /^rawfuse: unknown filesystem nfs: known are memory$/],
+    ['mount nfs a', /^rawfuse: unknown filesystem nfs: known are memory, passthrough$/],
     ['mount memory a --frob', /^rawfuse: Unknown option '--frob': see rawfuse help$/],
     ['mount memory a -o', /^rawfuse: Option '-o, --options <value>' argument missing: see rawfuse help$/],
     ['mount memory a -o alow_other', /^rawfuse: unknown option alow_other: did you mean allow_other\?$/],
@@ -147,6 +147,20 @@ describe('the command line', () => {
     ['mount memory a --background --trace', /^rawfuse: --background and --trace exclude each other/],
     ['mount memory a --background -d', /^rawfuse: --background and --trace exclude each other/],
     ['mount memory a --background -f', /^rawfuse: --background and -f exclude each other$/],
+    ['mount passthrough a', /^rawfuse: mount passthrough takes two directories: rawfuse mount passthrough SOURCE DIR$/],
+    ['mount passthrough a b c', /^rawfuse: mount passthrough takes two directories/],
+    ['mount passthrough / a -o xdev=1', /^rawfuse: option xdev takes no value$/],
+    ['mount passthrough / a -o squash_uid=me', /^rawfuse: option squash_uid is me: a number is needed$/],
+    [
+      'mount passthrough / a -o inode_handles=some',
+      /^rawfuse: option inode_handles is some: one of auto, handles, descriptors is needed$/,
+    ],
+    ['mount passthrough / a -o idmap,caller_checks', /^rawfuse: idmap and caller_checks exclude each other: .*$/],
+    ['mount passthrough / a -o idmap,squash_gid=1', /^rawfuse: idmap excludes squash_uid and squash_gid: .*$/],
+    [
+      'mount passthrough / a -o caller_checks,squash_uid=1',
+      /^rawfuse: caller_checks excludes squash_uid and squash_gid/,
+    ],
     ['unmount', /^rawfuse: unmount takes one directory: rawfuse unmount DIR$/],
     ['unmount a b', /^rawfuse: unmount takes one directory/],
     ['doctor now', /^rawfuse: doctor takes no arguments$/],
@@ -592,6 +606,28 @@ kernelTest('-o size, nr_inodes and atime are the filesystem’s, in the backgrou
   ).toMatch(/small +1024 +10\nx\n$/u);
   await expect(sh('head -c 2M /dev/zero > f', mnt)).rejects.toThrow(/No space left/u);
   expect((await rawfuse('unmount', mnt)).status).toBe(0);
+});
+
+for (const threads of [[], ['--threads', 'cpus']])
+  kernelTest(`mount passthrough serves a directory, in the background too ${threads.join(' ')}`, async () => {
+    const { parent, mnt } = place();
+    await sh('mkdir source; echo below > source/file', parent);
+    const args = ['mount', 'passthrough', join(parent, 'source'), mnt, ...threads, '--background', '-o'];
+    const { status, stdout, stderr } = await rawfuse(...args, 'fsname=lower,inode_handles=descriptors,xdev');
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(/^mounted a directory at /u);
+    expect(mountAt(mnt)!.source).toBe('lower');
+    expect(await sh('cat file; echo above > made; mkdir d; mv made d', mnt)).toBe('below\n');
+    expect(await sh('cat source/d/made', parent)).toBe('above\n');
+    expect(await rawfuse('unmount', mnt)).toMatchObject({ status: 0 });
+  });
+
+test('mount passthrough says in one line why a directory can’t be served', async () => {
+  const { parent, mnt } = place();
+  const { status, stderr } = await rawfuse('mount', 'passthrough', join(parent, 'absent'), mnt);
+  expect(stderr).toMatch(/^rawfuse: can't serve \S+\/absent: ENOENT: no such file or directory, open .*\n$/u);
+  expect(status).toBe(1);
+  expect(existsSync(mnt)).toBe(false);
 });
 
 kernelTest('--background tells why there is no mount, with the child’s status', async () => {

@@ -5,13 +5,14 @@
 import { parseArgs } from 'node:util';
 import type { Bench, Row } from './measure.ts';
 import { memory } from './memory.ts';
+import { passthrough } from './passthrough.ts';
 import { protocol } from './protocol.ts';
 import { build } from './servers.ts';
 import { threads } from './threads.ts';
 import { transports } from './transports.ts';
 import { uring } from './uring.ts';
 
-const benches: Readonly<Record<string, Bench>> = { protocol, memory, transports, threads, uring };
+const benches: Readonly<Record<string, Bench>> = { protocol, memory, transports, threads, uring, passthrough };
 
 const usage = `usage: npm run bench [-- NAME...] [--quick] [--json]
 

@@ -8,20 +8,30 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { O_CLOEXEC, O_RDWR } from '../../src/abi/posix.ts';
 import { open, mount as sysMount } from '../../src/abi/syscall.ts';
-import { MemoryFs } from '../../src/fs/index.ts';
+import { MemoryFs, PassthroughFs } from '../../src/fs/index.ts';
 import { type Filesystem, type Mount, mount } from '../../src/index.ts';
 import { DeviceTransport } from '../../src/protocol/device.ts';
 import { Session } from '../../src/protocol/session.ts';
 import { type Absent, canned, cannedAsync } from './canned.ts';
 import { fill } from './memory-fill.ts';
 import { rawLoop } from './raw-loop.ts';
+import { sourceOf } from './servers.ts';
 import shared, { share } from './threads-fs.ts';
 
 /**
  * The canned filesystem, the raw loop; MemoryFs by default, where it lists names alone, and where the kernel may keep nothing;
- * shared memory served by a thread a CPU, or by this one.
+ * shared memory served by a thread a CPU, or by this one; a directory beside the mount by this thread, or by one a CPU.
  */
-export type Which = 'ours' | 'loop' | 'memory' | 'listing' | 'uncached' | 'threads' | 'single';
+export type Which =
+  | 'ours'
+  | 'loop'
+  | 'memory'
+  | 'listing'
+  | 'uncached'
+  | 'threads'
+  | 'single'
+  | 'passthrough'
+  | 'passthrough threads';
 /** How it is talked to; `sleeping` is the device without a look for more before it sleeps. */
 export type Transport = 'device' | 'uring' | 'sleeping';
 /** What the bench may ask; each answer is a number. `fill` takes one, how many files to make; `served` a thread. */
@@ -102,6 +112,9 @@ function choose(): Filesystem | URL {
   if (memory !== undefined) return memory;
   // What this was compiled to.
   if (which === 'threads') return new URL(import.meta.url.replace(/server(\.\w+)$/u, 'threads-fs$1'));
+  if (which === 'passthrough') return new PassthroughFs({ source: sourceOf(directory) });
+  if (which === 'passthrough threads')
+    return new URL(`../../src/fs/passthrough/passthrough-module.${import.meta.url.split('.').at(-1)}`, import.meta.url);
   if (which === 'single') return shared({ shared: share() });
   return handlers === 'async' ? cannedAsync(absent) : canned(absent);
 }
@@ -129,8 +142,10 @@ if (which === 'loop') {
 } else {
   const filesystem = choose();
   const timeouts = which === 'uncached' ? { entryTimeout: 0, attrTimeout: 0 } : {};
-  const threads = which === 'threads' ? ({ threads: 'cpus' } as const) : {};
-  const mine = await mount(filesystem, directory, { allowOther: true, transport, ...timeouts, ...threads });
+  const threads = which.includes('threads') ? ({ threads: 'cpus' } as const) : {};
+  const served = which === 'passthrough threads' ? { filesystem: { source: sourceOf(directory) } } : {};
+  const options = { allowOther: true, transport, ...timeouts, ...threads, ...served } as const;
+  const mine = await mount(filesystem as URL, directory, options);
   mounted = mine;
   mine.closed.then(() => process.exit());
   unmount = () => void mine.unmount({ lazy: true });

@@ -93,6 +93,9 @@ export async function loadMount(
 /** A directory to mount on, with a name that is nobody else's. */
 export const mountPoint = (): Promise<string> => mkdtemp(join(tmpdir(), 'rawfuse-bench-'));
 
+/** The directory that a mount of PassthroughFs serves. */
+export const sourceOf = (mountPoint: string): string => `${mountPoint}-source`;
+
 /** Removes it again, and first what is left of a mount whose server had to be killed. */
 export async function removeMountPoint(directory: string): Promise<void> {
   await rmdir(directory).catch(async () => {
@@ -131,6 +134,7 @@ export class Server {
     transport: Transport = 'device',
   ): Promise<Server> {
     const directory = await mountPoint();
+    if (which.startsWith('passthrough')) await mkdir(sourceOf(directory));
     // No execArgv: this process may run under tsx.
     const child = fork(built('server.js'), [which, directory, absent, handlers, transport], { execArgv: profiling() });
     const ready = await Promise.race([once(child, 'message'), once(child, 'exit')]);
@@ -159,6 +163,11 @@ export class Server {
     return loadMount(this.directory, () => this.ask('cpu'), op, clients, seconds, patience);
   }
 
+  /** The same load on what is served, without the server. */
+  loadSource(op: string, clients: number, seconds: number): Promise<Timed> {
+    return loadMount(sourceOf(this.directory), async () => 0, op, clients, seconds);
+  }
+
   /** CPU time in us a second while nobody asks for anything, not even this bench. */
   async idle(): Promise<number> {
     const before = await cpuTime(this.#process.pid!);
@@ -175,6 +184,7 @@ export class Server {
       clearTimeout(late);
     }
     await removeMountPoint(this.directory);
+    await rm(sourceOf(this.directory), { recursive: true, force: true });
   }
 }
 

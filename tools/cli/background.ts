@@ -11,12 +11,16 @@ import type { MountRequest } from './mount.ts';
 /** What the child says. Failures are told by cli.ts, the rest by foreground.ts. */
 type Message = { line: string } | { mounted: string } | { failed: string; status: number };
 
-export function background({ what, own, directory, options, debug }: MountRequest): Promise<number> {
+export function background({ what, own, source, directory, options, debug }: MountRequest): Promise<number> {
   const descriptor = /^\/dev\/fd\/(\d+)$/u.exec(directory)?.[1];
-  const written = [...Object.entries(own).map(([name, value]) => `${name}=${value}`), printOptions(options)]
+  const written = [
+    ...Object.entries(own).map(([name, value]) => (value === '' ? name : `${name}=${value}`)),
+    printOptions(options),
+  ]
     .filter((each) => each !== '')
     .join();
-  const args = ['mount', what.name, descriptor === undefined ? resolve(directory) : directory];
+  const args = ['mount', what.name, ...(what.source ? [source] : [])];
+  args.push(descriptor === undefined ? resolve(directory) : directory);
   if (written !== '') args.push(`--options=${written}`);
   if (debug) args.push('--debug');
   const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], {

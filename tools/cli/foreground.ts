@@ -25,7 +25,10 @@ export async function foreground(request: MountRequest): Promise<number> {
   if (descriptor !== undefined) {
     if (what.make === undefined)
       throw new Failure(`${what.title} can't be served over a descriptor: threads mount by themselves`);
-    const serving = serve(what.make(request.own), Number(descriptor), { ...request.options, ...hooks(request) });
+    const serving = serve(what.make(request.own, request.source), Number(descriptor), {
+      ...request.options,
+      ...hooks(request),
+    });
     stopper.serves(() => serving.session.end({ reason: 'unmounted' }));
     await serving.session.ready.catch((error) => {
       if (error?.errno !== EPERM.errno) throw error;

@@ -1,4 +1,4 @@
-/** `rawfuse mount memory DIR`: the command line, and its help. What then happens is in foreground.ts and background.ts. */
+/** `rawfuse mount FILESYSTEM DIR`: the command line, and its help. What then happens is in foreground.ts and background.ts. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -16,21 +16,24 @@ import { background } from './background.ts';
 import { COMMON, type Command, EXIT_CODES, OK, UsageError, version } from './command.ts';
 import { foreground } from './foreground.ts';
 import { memory } from './memory.ts';
+import { passthrough } from './passthrough.ts';
 
 /** What can be mounted. */
 export interface Mountable {
   readonly name: string;
   /** As it is called in a sentence. */
   readonly title: string;
+  /** Whether it serves something, which is named before DIR. */
+  readonly source?: true;
   /** Its own options in `-o`: the form they are written in, by name, and what they mean. */
   readonly options: Readonly<Record<string, { readonly form: string; readonly help: string }>>;
   /** Makes one from these options as they are written; absent where there is a module alone. UsageError. */
-  make?(own: Readonly<Record<string, string>>): Filesystem;
+  make?(own: Readonly<Record<string, string>>, source: string): Filesystem;
   /** What threads load, and what it is told of the options. */
   readonly module: URL;
-  told(own: Readonly<Record<string, string>>): unknown;
+  told(own: Readonly<Record<string, string>>, source: string): unknown;
 }
-const filesystems: readonly Mountable[] = [memory];
+const filesystems: readonly Mountable[] = [memory, passthrough];
 const TRACES = ['text', 'json'] as const;
 
 /** A module of the user's: a path, which says that it is one by a slash or its extension. */
@@ -46,15 +49,18 @@ function moduleAt(name: string): Mountable | undefined {
   };
 }
 /** What `mount` is to serve: an object on this thread, or, where threads are asked for or there is nothing else, a module. */
-export function served({ what, own, options }: Pick<MountRequest, 'what' | 'own' | 'options'>) {
-  if (what.make !== undefined && options.threads === undefined) return { filesystem: what.make(own), told: undefined };
-  return { filesystem: what.module, told: what.told(own) };
+export function served({ what, own, source, options }: Pick<MountRequest, 'what' | 'own' | 'source' | 'options'>) {
+  if (what.make !== undefined && options.threads === undefined)
+    return { filesystem: what.make(own, source), told: undefined };
+  return { filesystem: what.module, told: what.told(own, source) };
 }
 
 export interface MountRequest {
   readonly what: Mountable;
   /** The options of the filesystem itself, as they are written. */
   readonly own: Readonly<Record<string, string>>;
+  /** What is served, as an absolute path; empty where there is no such thing. */
+  readonly source: string;
   readonly directory: string;
   readonly options: MountOptions;
   readonly trace: (typeof TRACES)[number] | undefined;
@@ -78,10 +84,12 @@ export const command: Command = {
   summary: 'mount a filesystem and serve it',
   help: () => `Usage: rawfuse mount memory DIR [-o OPTION[,OPTION]...]... [--background]
                             [--trace[=json]] [--transport NAME] [--threads N|cpus]
+       rawfuse mount passthrough SOURCE DIR ...
        rawfuse mount ./MODULE.js DIR ...
 
 Mounts a filesystem at DIR, as root, and serves it until it is unmounted:
   memory    a filesystem in memory: empty at first, gone at the end
+  passthrough  the directory SOURCE, which exists, with all that is in it
   ./X.js    one of your own: a module whose default export makes it, in each of the
             threads that serve it (docs/threads.md); a path has a slash or an extension
 
@@ -113,6 +121,9 @@ Options:
 Options of the in-memory filesystem, in -o too:
 ${ownHelp(memory)}
 
+Options of passthrough:
+${ownHelp(passthrough)}
+
 Mount options. A comma in a value is written \\, and a backslash \\\\.
 ${optionHelp().join('\n')}
   defaults, auto, noauto, user, users, owner, group, nofail, _netdev and their no-forms,
@@ -133,12 +144,12 @@ ${EXIT_CODES}
       process.stdout.write(values.help ? command.help() : `${version()}\n`);
       return OK;
     }
-    const [name, directory, ...more] = positionals;
+    const [name, ...places] = positionals;
     const names = filesystems.map((each) => each.name).join(', ');
-    if (name === undefined || !directory || more.length > 0)
-      throw new UsageError('mount takes a filesystem and a directory: rawfuse mount memory DIR');
+    if (name === undefined) throw new UsageError('mount takes a filesystem and a directory: rawfuse mount memory DIR');
     const what = filesystems.find((each) => each.name === name) ?? moduleAt(name);
     if (what === undefined) throw new UsageError(`unknown filesystem ${name}: known are ${names}`);
+    const { source, directory } = placesOf(what, places);
     const transport = TRANSPORTS.find((each) => each === values.transport);
     if (values.transport !== undefined && transport === undefined)
       throw new UsageError(`unknown transport ${values.transport}: known are ${TRANSPORTS.join(', ')}`);
@@ -152,8 +163,12 @@ ${EXIT_CODES}
     const options = checkOptions(
       Object.assign({}, ...written, transport && { transport }, threads && parseOptions(`threads=${threads}`)),
     );
-    if (what.make !== undefined) agreeable(what.make(own), options);
-    const request: MountRequest = { what, own, directory, options, trace, debug: values.debug ?? false };
+    if (what.make !== undefined) {
+      const filesystem = what.make(own, source);
+      agreeable(filesystem, options);
+      await filesystem.destroy?.(); // the one that serves is made when it is time
+    }
+    const request: MountRequest = { what, own, source, directory, options, trace, debug: values.debug ?? false };
     if (!values.background) return foreground(request);
     if (trace !== undefined)
       throw new UsageError('--background and --trace exclude each other: nobody would see the trace');
@@ -161,6 +176,19 @@ ${EXIT_CODES}
     return background(request);
   },
 };
+
+/** What is served, and where: one directory or two. */
+function placesOf({ name, source: takes }: Mountable, places: readonly string[]) {
+  const [directory, source, ...more] = places.toReversed();
+  if (takes) {
+    if (!directory || !source || more.length > 0)
+      throw new UsageError(`mount ${name} takes two directories: rawfuse mount ${name} SOURCE DIR`);
+    return { source: resolve(source), directory };
+  }
+  if (!directory || source !== undefined)
+    throw new UsageError('mount takes a filesystem and a directory: rawfuse mount memory DIR');
+  return { source: '', directory };
+}
 
 function ownHelp({ options }: Mountable): string {
   return Object.values(options)

@@ -1,0 +1,25 @@
+/**
+ * In whose name a thread's system calls run. In Linux these belong to a thread; libc's setgroups, setuid and their like
+ * change all threads of a process, so that here is the kernel's own. Each returns what it did or its errno negated.
+ */
+import { define, negated, SYS } from './syscall.ts';
+
+const two = define('syscall', 'int64', ['int64', 'uintptr_t', 'uintptr_t']);
+const libcUmask = define('umask', 'uint', ['uint']);
+const libcGetrlimit = define('getrlimit', 'int', ['int', 'uintptr_t']);
+
+/** setfsuid(2): the one before. There is no error: to see whether it came to be, ask again. Takes effective capabilities away, and gives them back. */
+export const setfsuid = (uid: number): number => two(SYS.setfsuid, uid, 0);
+/** setfsgid(2). */
+export const setfsgid = (gid: number): number => two(SYS.setfsgid, gid, 0);
+/** setgroups(2): so many ids of 32 bits at an address. */
+export const setgroups = (count: number, list: number): number => negated(two(SYS.setgroups, count, list));
+/** capget(2): a header and the two halves of the sets, at addresses. */
+export const capget = (header: number, data: number): number => negated(two(SYS.capget, header, data));
+/** capset(2). */
+export const capset = (header: number, data: number): number => negated(two(SYS.capset, header, data));
+
+/** umask(2): the one before. It is the whole process's. */
+export const umask = (mask: number): number => libcUmask(mask);
+/** getrlimit(2), into two words of 64 bits. */
+export const getrlimit = (resource: number, limit: number): number => negated(libcGetrlimit(resource, limit));

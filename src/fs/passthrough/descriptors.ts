@@ -1,0 +1,65 @@
+/**
+ * The descriptors of files that clients have open, as all threads know them: descriptors are the process's, so any thread
+ * may use, and close, what another one has opened. A handle is the descriptor's number.
+ *
+ * It is known of each number whether it is a client's, so that a handle which is none never touches a descriptor of somebody
+ * else, and what a lost connection leaves open is closed.
+ */
+import { EBADF, ENFILE } from '../../abi/errno.ts';
+import { closeQuietly } from '../../abi/files.ts';
+
+/** Numbers that can be kept: as many as a process can have where nobody has raised fs.nr_open. */
+const MOST = 2 ** 20;
+const CLOSED = 0;
+/** Open; above it, by how much, the descriptor of the same file that is for direct I/O. */
+const OPEN = 1;
+
+export class Descriptors {
+  readonly #words: Int32Array;
+
+  constructor(shared: SharedArrayBuffer) {
+    this.#words = new Int32Array(shared);
+  }
+  static share(): SharedArrayBuffer {
+    return new SharedArrayBuffer(MOST * 4);
+  }
+
+  /** Keeps an open file, and the descriptor for its direct I/O: the handle to give to the kernel. */
+  add(fd: number, direct = 0): number {
+    if (fd >= MOST) {
+      closeQuietly(fd);
+      if (direct) closeQuietly(direct);
+      throw ENFILE;
+    }
+    Atomics.store(this.#words, fd, OPEN + direct);
+    return fd;
+  }
+  /** The descriptor of a handle. EBADF. */
+  get(fh: number): number {
+    if (!(fh < MOST && Atomics.load(this.#words, fh) !== CLOSED)) throw EBADF;
+    return fh;
+  }
+  /** Its descriptor for direct I/O, 0 where it has none. */
+  direct(fh: number): number {
+    return Atomics.load(this.#words, fh) - OPEN;
+  }
+  /** Closes what a handle stands for. */
+  release(fh: number): void {
+    this.get(fh);
+    this.#close(fh);
+  }
+  #close(fd: number): void {
+    const was = Atomics.exchange(this.#words, fd, CLOSED);
+    if (was === CLOSED) return;
+    if (was > OPEN) closeQuietly(was - OPEN);
+    closeQuietly(fd);
+  }
+  /** Closes what is left. */
+  closeAll(): void {
+    for (let fd = 0; fd < MOST; fd++) if (this.#words[fd] !== CLOSED) this.#close(fd);
+  }
+  /** How many are open. For tests. */
+  get size(): number {
+    return this.#words.reduce((sum, word) => sum + (word === CLOSED ? 0 : 1), 0);
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * The directory that is served, and all that its threads have in common: its descriptor, whether its filesystem has file
+ * handles, the table of nodes, what is open. Made once, on the mounting thread; every part is shared memory or a
+ * descriptor of the process, so that it can be given to any thread.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { getrlimit } from '../../abi/credentials.ts';
+import { nameToHandleAt, openByHandleAt, statx } from '../../abi/files.ts';
+import { fuse_statx } from '../../abi/fuse.ts';
+import {
+  AT_EMPTY_PATH,
+  MAX_HANDLE_SZ,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_PATH,
+  O_RDONLY,
+  RLIMIT_NOFILE,
+  STATX_BASIC_STATS,
+} from '../../abi/posix.ts';
+import { type Infer, struct, u32 } from '../../abi/struct.ts';
+import { type Codec, type NodesHandle, shareNodes } from '../shared/layout.ts';
+import { openNodes } from '../shared/nodes.ts';
+import { deviceOf } from './attributes.ts';
+import { Descriptors } from './descriptors.ts';
+import { checkPassthroughOptions, type PassthroughOptions } from './options.ts';
+import { done, Scratch } from './scratch.ts';
+
+/** Words of a file handle that a node has room for: ext4's have 2, XFS's 3, btrfs' 5. */
+const HANDLE_WORDS = 8;
+
+/**
+ * What a lower file is found by. `check` tells two files apart that had the same number one after the other: it is made of the
+ * file's handle, which has the inode's generation in it, and where there are no handles of the birth time. The root's is 0: it is
+ * held, so that nothing else can have its number.
+ */
+const key = struct({ device: u32, device_high: u32, ino: u32, ino_high: u32, check: u32, check_high: u32 });
+export type Key = Infer<typeof key>;
+
+/** How a lower file is held: by a descriptor, or by its file handle. */
+export interface Held {
+  /** -1 where there is none. */
+  fd: number;
+  directory: boolean;
+  /** A struct file_handle: its bytes, its type, itself. */
+  readonly handle: Uint32Array;
+}
+export const makeHeld = (fd: number, directory: boolean): Held => ({
+  ...{ fd, directory },
+  handle: new Uint32Array(2 + HANDLE_WORDS),
+});
+/** By hand: as a struct each of these words would be a member of its own. */
+const value: Codec<Held> = {
+  size: 4 * (4 + HANDLE_WORDS),
+  encode(view, at, { fd, directory, handle }) {
+    view.setInt32(at, fd, true);
+    view.setInt32(at + 4, directory ? 1 : 0, true);
+    for (let i = 0; i < handle.length; i++) view.setUint32(at + 8 + i * 4, handle[i]!, true);
+  },
+  decode(view, at) {
+    const held = makeHeld(view.getInt32(at, true), view.getInt32(at + 4, true) === 1);
+    for (let i = 0; i < held.handle.length; i++) held.handle[i] = view.getUint32(at + 8 + i * 4, true);
+    return held;
+  },
+};
+/** Where in a node's value its members are. */
+export const HELD = { fd: 0, directory: 4, handle: 8, handleBytes: 4 * (2 + HANDLE_WORDS) } as const;
+export const layout = { key, value };
+
+/** What the threads share. */
+export interface Source {
+  readonly options: PassthroughOptions;
+  /** A descriptor of the source, open for reading: also what file handles are opened by. */
+  readonly root: number;
+  readonly rootKey: Key;
+  /** Its filesystem. */
+  readonly device: number;
+  /** Whether nodes of its filesystem are held as file handles. */
+  readonly handles: boolean;
+  readonly nodes: NodesHandle;
+  readonly descriptors: SharedArrayBuffer;
+  /** Words: see COUNTS. */
+  readonly counts: SharedArrayBuffer;
+  /** Nodes may be held as so many descriptors. */
+  readonly most: number;
+  /** Tells this mount's file handles from those of another. */
+  readonly generation: number;
+}
+/** Words of `counts`: nodes held as descriptors; threads that have begun and not ended; whether the user was told that there are none left. */
+export const COUNTS = { HELD: 0, THREADS: 1, TOLD: 2 } as const;
+
+/** Opens the source. TypeError, RangeError; ENOENT, ENOTDIR, EACCES as an error of Node; an Error where handles are asked for and don't work. */
+export function openSource(options: PassthroughOptions): Source {
+  checkPassthroughOptions(options);
+  const { source, inodeHandles = 'auto' } = options;
+  const root = openSync(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const scratch = new Scratch();
+  try {
+    done(statx(root, scratch.empty, AT_EMPTY_PATH, STATX_BASIC_STATS, scratch.stat));
+    const device = deviceOf(scratch.view, scratch.statAt);
+    const why = inodeHandles === 'descriptors' ? 'not asked for' : whyNoHandles(root, scratch);
+    if (inodeHandles === 'handles' && why !== undefined)
+      throw new Error(`inodeHandles is handles, but ${source} has no file handles to open files by: ${why}`);
+    const nodes = shareNodes(layout);
+    const { offset } = fuse_statx;
+    const rootKey: Key = {
+      ...{ device: device >>> 0, device_high: Math.floor(device / 2 ** 32) },
+      ino: scratch.view.getUint32(scratch.statAt + offset.ino, true),
+      ino_high: scratch.view.getUint32(scratch.statAt + offset.ino + 4, true),
+      ...{ check: 0, check_high: 0 },
+    };
+    openNodes(layout, nodes).add(makeHeld(root, true), rootKey);
+    return {
+      ...{ options, root, rootKey, device, handles: why === undefined, nodes },
+      descriptors: Descriptors.share(),
+      counts: new SharedArrayBuffer(4 * Object.keys(COUNTS).length),
+      most: mostHeld(scratch),
+      generation: Math.floor(Math.random() * 2 ** 32),
+    };
+  } catch (error) {
+    closeSync(root);
+    throw error;
+  } finally {
+    scratch.free();
+  }
+}
+
+/** Why files of the source can't be opened by file handles; undefined where they can. */
+function whyNoHandles(root: number, scratch: Scratch): string | undefined {
+  scratch.view.setUint32(scratch.handleAt, MAX_HANDLE_SZ, true);
+  try {
+    done(nameToHandleAt(root, scratch.empty, scratch.handle, scratch.words, AT_EMPTY_PATH));
+    if (scratch.view.getUint32(scratch.handleAt, true) > HANDLE_WORDS * 4) return 'they are too long';
+    closeSync(done(openByHandleAt(root, scratch.handle, O_PATH | O_CLOEXEC)));
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** Descriptors that nodes may take: three quarters, so that there are some for open files and for the rest of the process. */
+function mostHeld(scratch: Scratch): number {
+  done(getrlimit(RLIMIT_NOFILE, scratch.words));
+  const limit = Math.min(Number(scratch.view.getBigUint64(scratch.wordsAt, true)), 2 ** 20);
+  return Math.max(1, Math.floor((limit * 3) / 4));
+}

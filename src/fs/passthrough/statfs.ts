@@ -1,0 +1,27 @@
+/** struct statfs of statfs(2), as FUSE answers it. */
+import { struct, u64 } from '../../abi/struct.ts';
+
+/** The members that FUSE carries, and what lies between. The same on x86-64 and arm64. */
+const { offset: AT } = struct({
+  f_type: u64,
+  f_bsize: u64,
+  f_blocks: u64,
+  f_bfree: u64,
+  f_bavail: u64,
+  f_files: u64,
+  f_ffree: u64,
+  f_fsid: u64,
+  f_namelen: u64,
+  f_frsize: u64,
+});
+
+export function statfsIn(view: DataView, at: number) {
+  // A filesystem without bounds says 2^63 or so: more than anybody counts.
+  const of = (member: keyof typeof AT) =>
+    Math.min(Number(view.getBigUint64(at + AT[member], true)), Number.MAX_SAFE_INTEGER);
+  return {
+    ...{ blocks: of('f_blocks'), bfree: of('f_bfree'), bavail: of('f_bavail') },
+    ...{ files: of('f_files'), ffree: of('f_ffree') },
+    ...{ bsize: of('f_bsize'), frsize: of('f_frsize'), namelen: of('f_namelen') },
+  };
+}
