@@ -4,6 +4,7 @@ export * from './abi/fuse-constants.ts';
 export * from './abi/posix.ts';
 export { type Hooks, type ModuleOptions, Mount, MountError, mount, type Serving, serve } from './mount.ts';
 export { type MountOptions, OptionError, parseOptions } from './options.ts';
+export type { BackingFiles } from './protocol/backing.ts';
 export type { DirectoryReply, Dirent } from './protocol/dirent.ts';
 export type { Filesystem, Promised } from './protocol/filesystem.ts';
 export { NegotiationError } from './protocol/init.ts';

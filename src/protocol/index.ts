@@ -4,6 +4,7 @@ export * as structs from '../abi/fuse.ts';
 export * as constants from '../abi/fuse-constants.ts';
 export { Memory } from '../abi/memory.ts';
 export * from '../abi/struct.ts';
+export { BackingFiles } from './backing.ts';
 export { DeviceTransport } from './device.ts';
 export { DirectoryReply, type Dirent } from './dirent.ts';
 export { decodeExtensions, type Extensions } from './extensions.ts';

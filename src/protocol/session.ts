@@ -10,6 +10,7 @@
 import { EINTR, EIO, ENOTCONN, EPROTO, type Errno, ESTALE, ETIMEDOUT } from '../abi/errno.ts';
 import { type fuse_forget_one, fuse_in_header, type fuse_init_in, type fuse_init_out } from '../abi/fuse.ts';
 import { FUSE_UNIQUE_RESEND, type InitFlag } from '../abi/fuse-constants.ts';
+import { BackingFiles } from './backing.ts';
 import { type Answer, answersNothing, type Server, type Steps, serve, stepsFor } from './dispatch.ts';
 import { EarlyInterrupts } from './early.ts';
 import type { Filesystem } from './filesystem.ts';
@@ -38,6 +39,8 @@ export interface Connection extends Agreement {
   readonly notify: Notifications;
   /** Tells the user something, in one line: `onWarning` gets it. */
   warn(message: string): void;
+  /** Files for the kernel to read and write itself. */
+  readonly backing: BackingFiles;
 }
 
 export interface SessionOptions extends ConnectionOptions {
@@ -93,6 +96,7 @@ export class Session implements Server {
   readonly ready: Promise<Agreement>;
   /** Resolves when the connection is over and the filesystem destroyed. */
   readonly closed: Promise<End>;
+  readonly #backing = new BackingFiles(() => this.#io!.duplicate());
   readonly notify: Notifications;
   /** What was agreed; undefined before INIT. */
   agreement: Agreement | undefined;
@@ -316,7 +320,7 @@ export class Session implements Server {
   #serveUnder(agreement: Agreement): void {
     this.#begun = true;
     const warn = (message: string) => this.warn(message);
-    const done: unknown = this.filesystem.init?.({ ...agreement, notify: this.notify, warn });
+    const done: unknown = this.filesystem.init?.({ ...agreement, notify: this.notify, warn, backing: this.#backing });
     if (done instanceof Promise) done.catch((error) => this.report(error, 'INIT'));
     this.agreement = agreement;
     this.steps = stepsFor(agreement.agreed.has('SETXATTR_EXT'));
@@ -491,6 +495,7 @@ export class Session implements Server {
     clearTimeout(this.#timer);
     this.#early.end();
     this.notify.close(); // first: what follows runs code of the filesystem's, and the descriptor is about to go
+    this.#backing.end();
     this.#io!.close();
     for (const pending of [...this.#inflight.values()]) this.#end(pending, ENOTCONN);
     this.#refused.end();
