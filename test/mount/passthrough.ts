@@ -1,5 +1,5 @@
 /** A mount of PassthroughFs for a test, over a filesystem of its own or any directory, on one thread or several. */
-import { chmodSync, rmdirSync } from 'node:fs';
+import { chmodSync, rmdirSync, rmSync } from 'node:fs';
 import { expect } from 'vitest';
 import { PassthroughFs, type PassthroughOptions } from '../../src/fs/index.ts';
 import { type Hooks, type Mount, mount } from '../../src/mount.ts';
@@ -21,19 +21,14 @@ export interface PassthroughMount extends AsyncDisposable {
   readonly filesystem: PassthroughFs | undefined;
 }
 export interface Wishes extends Omit<PassthroughOptions, 'source'> {
-  /** Over an empty filesystem of this kind, or over this directory. */
+  /** Over an empty filesystem of this kind, or over this directory; else over an empty directory of the machine's. */
   readonly kind?: Kind;
   readonly source?: string;
   readonly mount?: MountOptions & Hooks;
 }
 
-export async function passthrough({
-  kind = 'ext4',
-  source,
-  mount: options,
-  ...own
-}: Wishes = {}): Promise<PassthroughMount> {
-  const lower = source === undefined ? await native(kind) : undefined;
+export async function passthrough({ kind, source, mount: options, ...own }: Wishes = {}): Promise<PassthroughMount> {
+  const lower = source === undefined ? await (kind === undefined ? empty() : native(kind)) : undefined;
   if (lower !== undefined) chmodSync(lower.dir, 0o755); // clients are other users, too
   const wishes: PassthroughOptions = { ...own, source: source ?? lower!.dir };
   const all = { allowOther: true, defaultPermissions: true, dev: true, suid: true, ...options };
@@ -53,6 +48,11 @@ export async function passthrough({
     await lower?.[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+async function empty() {
+  const dir = temporary();
+  return { dir, [Symbol.asyncDispose]: async () => rmSync(dir, { recursive: true }) };
 }
 
 async function onThis(wishes: PassthroughOptions, options: MountOptions & Hooks) {
