@@ -1,27 +1,17 @@
 /** The options of PassthroughFs on real mounts, and what it does when descriptors run out or a tree is large. */
-import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { expect } from 'vitest';
+import { O_DIRECT } from '../../src/abi/posix.ts';
 import { PassthroughFs } from '../../src/fs/index.ts';
 import { mountAt } from '../../src/mountinfo.ts';
 import { NegotiationError } from '../../src/protocol/init.ts';
 import { client, forgetUnused, kernelTest, mounted, run, sh, start, temporary, until } from '../support.ts';
 import { TRANSPORT } from '../transport.ts';
-import { passthrough } from './passthrough.ts';
+import { as, passthrough } from './passthrough.ts';
+import { Client } from './python.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
-const as = (uid: number, groups: string, script: string, dir: string): Promise<string> =>
-  run('setpriv', [
-    `--reuid=${uid}`,
-    `--regid=${uid}`,
-    ...(groups ? [`--groups=${groups}`] : ['--clear-groups']),
-    '--',
-    'sh',
-    '-c',
-    `cd "$0" && { ${script}; }`,
-    dir,
-  ]);
-
 /** A test of what has nothing to do with the way that requests come: once is enough. */
 const once: typeof kernelTest = (...args) => (TRANSPORT === 'device' ? kernelTest(...args) : undefined);
 
@@ -194,6 +184,37 @@ once('a mount that is read-only changes nothing below', async () => {
   expect(await sh('cat f', m.dir)).toBe('kept');
   rmSync(source, { recursive: true });
 });
+
+kernelTest(
+  'allowDirectIo: what is aligned goes past the page cache below, what is not through it, and both are one file',
+  async () => {
+    await using m = await passthrough({ kind: 'ext4', allowDirectIo: true });
+    await using holder = new Client(
+      m.dir,
+      `
+import mmap
+fd = os.open(P('f'), os.O_CREAT | os.O_RDWR | os.O_DIRECT)
+page = mmap.mmap(-1, 8192)
+page.write(b'a' * 8192)
+got = [os.pwritev(fd, [page], 0), os.pwrite(fd, b'xyz', 4095), os.pwritev(fd, [page], 8192)]
+got += [os.pread(fd, 5, 4094).decode(), os.preadv(fd, [page], 4096), page[:3].decode(), os.fstat(fd).st_size]
+say(got)
+told()
+`,
+    );
+    expect(await holder.said()).toEqual([8192, 3, 8192, 'axyza', 8192, 'yza', 16_384]);
+    // The descriptor that is for it: in the flags of fdinfo, which are octal.
+    const flags = readdirSync('/proc/self/fd').flatMap((fd) => {
+      try {
+        return [Number.parseInt(/^flags:\s*(\d+)$/mu.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))![1]!, 8)];
+      } catch {
+        return []; // the one that read the directory
+      }
+    });
+    expect(flags.filter((each) => each & O_DIRECT)).toHaveLength(1);
+    expect(readFileSync(join(m.source, 'f')).subarray(4090, 4100).toString()).toBe('aaaaaxyzaa');
+  },
+);
 
 /** Mounts DIR at TARGET with ids mapped: what is LOWER below is UPPER above. mount_setattr(2), by a user namespace of a child. */
 const IDMAP = `

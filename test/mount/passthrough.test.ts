@@ -1,46 +1,28 @@
 /**
  * What PassthroughFs promises beyond the POSIX table: that nothing which happens in the source makes a node another file, that
- * nothing leads out of the source, who owns what, and that it survives when descriptors or space run out. With file
- * handles and with descriptors, on one thread and on several.
+ * nothing leads out of the source, who owns what, and that nothing is lost when space runs out. With file handles, and with
+ * descriptors. What threads change the other files of this name have.
  */
 import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
-import type { TransportKind } from '../../src/protocol/transport.ts';
 import { kernelTest, run, sh, temporary } from '../support.ts';
 import { TRANSPORT } from '../transport.ts';
-import { passthrough, type Wishes } from './passthrough.ts';
+import { as, passthrough } from './passthrough.ts';
 import { python } from './python.ts';
 
-/** As a user without privileges. */
-const as = (uid: number, groups: string, script: string, dir: string): Promise<string> =>
-  run('setpriv', [
-    `--reuid=${uid}`,
-    `--regid=${uid}`,
-    ...(groups ? [`--groups=${groups}`] : ['--clear-groups']),
-    '--',
-    'sh',
-    '-c',
-    `cd "$0"; ${script}`,
-    dir,
-  ]);
 const ownerOf = (path: string) => {
   const { uid, gid, mode } = statSync(path);
   return `${uid}:${gid} ${(mode & 0o7777).toString(8)}`;
 };
 
 /** One way over each transport. */
-const WAYS: Readonly<Record<TransportKind, Wishes>> = {
-  device: { inodeHandles: 'handles' },
-  uring: { inodeHandles: 'descriptors', mount: { threads: 2 } },
-};
-
-const way = WAYS[TRANSPORT];
-describe(`held as ${way.inodeHandles}, threads ${way.mount?.threads ?? 'none'}`, () => {
-  const title = `${way.inodeHandles}: `;
+const inodeHandles = TRANSPORT === 'device' ? 'handles' : 'descriptors';
+describe(`held as ${inodeHandles}`, () => {
+  const title = `${inodeHandles}: `;
 
   kernelTest(`${title}what happens in the source makes no file another one`, async () => {
-    await using m = await passthrough(way);
+    await using m = await passthrough({ inodeHandles });
     const lower = (name: string) => join(m.source, name);
     const [said] = await python(
       m.dir,
@@ -79,7 +61,7 @@ say(got)
   });
 
   kernelTest(`${title}what was removed through the mount stays for who is in it`, async () => {
-    await using m = await passthrough(way);
+    await using m = await passthrough({ inodeHandles });
     const script = `mkdir d; cd d; rmdir ../d; stat -c %h .; ls -A; touch x 2>&1 || true`;
     expect(await sh(script, m.dir)).toMatch(/^0\ntouch: .*No such file or directory\n$/u);
     const [said] = await python(
@@ -96,7 +78,7 @@ say(os.stat(f'/proc/self/fd/{p}').st_nlink)
   });
 
   kernelTest(`${title}who makes a file owns it, and the thread is itself again`, async () => {
-    await using m = await passthrough(way);
+    await using m = await passthrough({ inodeHandles });
     chmodSync(m.source, 0o1777);
     await sh('mkdir shared; chown 0:4242 shared; chmod 2775 shared', m.source);
     const make = 'umask 027; echo > f; mkdir d; ln -s t l; mkfifo p; echo > shared/f; mkdir shared/d';
@@ -119,7 +101,7 @@ say(os.stat(f'/proc/self/fd/{p}').st_nlink)
     const small = temporary();
     await run('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'rawfuse-test', small]);
     try {
-      await using m = await passthrough({ ...way, source: small });
+      await using m = await passthrough({ inodeHandles, source: small });
       const fill =
         'head -c 900k /dev/urandom > kept; md5sum < kept; head -c 900k /dev/zero 2>&1 > more || true; md5sum < kept';
       const [before, said, after] = (await sh(fill, m.dir)).split('\n');
@@ -138,7 +120,7 @@ say(os.stat(f'/proc/self/fd/{p}').st_nlink)
     const secret = join(outside, 'secret');
     writeFileSync(secret, 'SECRET', { mode: 0o600 });
     try {
-      await using m = await passthrough({ ...way, mount: { ...way.mount, entryTimeout: 0, attrTimeout: 0 } });
+      await using m = await passthrough({ inodeHandles, mount: { entryTimeout: 0, attrTimeout: 0 } });
       chmodSync(m.source, 0o777);
       const swap = `
 import os, sys, time

@@ -5,8 +5,14 @@ import { PassthroughFs, type PassthroughOptions } from '../../src/fs/index.ts';
 import { type Hooks, type Mount, mount } from '../../src/mount.ts';
 import type { MountOptions } from '../../src/options.ts';
 import { type Kind, native } from '../random/native.ts';
-import { mounted, temporary } from '../support.ts';
+import { mounted, run, temporary } from '../support.ts';
 import { assertTransport, over } from '../transport.ts';
+
+/** Runs a script in a directory as a user without privileges, who is in these groups too. */
+export const as = (uid: number, groups: string, script: string, dir: string): Promise<string> => {
+  const ids = [`--reuid=${uid}`, `--regid=${uid}`, groups ? `--groups=${groups}` : '--clear-groups'];
+  return run('setpriv', [...ids, '--', 'sh', '-c', `cd "$0" && { ${script}; }`, dir]);
+};
 
 const MODULE = new URL('../../src/fs/passthrough/passthrough-module.ts', import.meta.url);
 /** How long one mount may serve, in ms. */
