@@ -6,6 +6,7 @@ import { define, negated, SYS } from './syscall.ts';
 
 const two = define('syscall', 'int64', ['int64', 'uintptr_t', 'uintptr_t']);
 const libcUmask = define('umask', 'uint', ['uint']);
+const libcUnshare = define('unshare', 'int', ['int']);
 const libcGetrlimit = define('getrlimit', 'int', ['int', 'uintptr_t']);
 
 /** setfsuid(2): the one before. There is no error: to see whether it came to be, ask again. Takes effective capabilities away, and gives them back. */
@@ -19,7 +20,11 @@ export const capget = (header: number, data: number): number => negated(two(SYS.
 /** capset(2). */
 export const capset = (header: number, data: number): number => negated(two(SYS.capset, header, data));
 
-/** umask(2): the one before. It is the whole process's. */
+/** umask(2): the one before. It is the whole process's, but for threads that have one of their own. */
 export const umask = (mask: number): number => libcUmask(mask);
 /** getrlimit(2), into two words of 64 bits. */
 export const getrlimit = (resource: number, limit: number): number => negated(libcGetrlimit(resource, limit));
+
+const CLONE_FS = 0x200;
+/** unshare(2): from now on the calling thread has a umask, and a working directory, of its own. EPERM where a seccomp filter is against it. */
+export const unshareFs = (): number => negated(libcUnshare(CLONE_FS));

@@ -1,12 +1,18 @@
 /** A mount of PassthroughFs for a test, over a filesystem of its own or any directory, on one thread or several. */
-import { chmodSync, rmdirSync } from 'node:fs';
+import { chmodSync, rmdirSync, rmSync } from 'node:fs';
 import { expect } from 'vitest';
 import { PassthroughFs, type PassthroughOptions } from '../../src/fs/index.ts';
 import { type Hooks, type Mount, mount } from '../../src/mount.ts';
 import type { MountOptions } from '../../src/options.ts';
 import { type Kind, native } from '../random/native.ts';
-import { mounted, temporary } from '../support.ts';
+import { mounted, run, temporary } from '../support.ts';
 import { assertTransport, over } from '../transport.ts';
+
+/** Runs a script in a directory as a user without privileges, who is in these groups too. */
+export const as = (uid: number, groups: string, script: string, dir: string): Promise<string> => {
+  const ids = [`--reuid=${uid}`, `--regid=${uid}`, groups ? `--groups=${groups}` : '--clear-groups'];
+  return run('setpriv', [...ids, '--', 'sh', '-c', `cd "$0" && { ${script}; }`, dir]);
+};
 
 const MODULE = new URL('../../src/fs/passthrough/passthrough-module.ts', import.meta.url);
 /** How long one mount may serve, in ms. */
@@ -21,19 +27,14 @@ export interface PassthroughMount extends AsyncDisposable {
   readonly filesystem: PassthroughFs | undefined;
 }
 export interface Wishes extends Omit<PassthroughOptions, 'source'> {
-  /** Over an empty filesystem of this kind, or over this directory. */
+  /** Over an empty filesystem of this kind, or over this directory; else over an empty directory of the machine's. */
   readonly kind?: Kind;
   readonly source?: string;
   readonly mount?: MountOptions & Hooks;
 }
 
-export async function passthrough({
-  kind = 'ext4',
-  source,
-  mount: options,
-  ...own
-}: Wishes = {}): Promise<PassthroughMount> {
-  const lower = source === undefined ? await native(kind) : undefined;
+export async function passthrough({ kind, source, mount: options, ...own }: Wishes = {}): Promise<PassthroughMount> {
+  const lower = source === undefined ? await (kind === undefined ? empty() : native(kind)) : undefined;
   if (lower !== undefined) chmodSync(lower.dir, 0o755); // clients are other users, too
   const wishes: PassthroughOptions = { ...own, source: source ?? lower!.dir };
   const all = { allowOther: true, defaultPermissions: true, dev: true, suid: true, ...options };
@@ -53,6 +54,11 @@ export async function passthrough({
     await lower?.[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+async function empty() {
+  const dir = temporary();
+  return { dir, [Symbol.asyncDispose]: async () => rmSync(dir, { recursive: true }) };
 }
 
 async function onThis(wishes: PassthroughOptions, options: MountOptions & Hooks) {

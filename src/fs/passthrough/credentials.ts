@@ -5,6 +5,8 @@
  * - What a client makes belongs to it: fsuid and fsgid are the client's meanwhile, and the group of the parent is among the
  *   groups where the kernel says that the client has it. Whether the client may is the kernel's answer above and asked already, with
  *   groups that nobody tells us of; so the right to pass by permissions is kept.
+ * - The umask is 0 meanwhile: the client's is applied where no default ACL is in its place. All threads of a process have one
+ *   umask, which is why a thread that only serves takes one of its own, and keeps it at 0.
  * - What must clear setuid and setgid bits runs without CAP_FSETID, which would keep them.
  * - Who calls for a client does so without CAP_SYS_RESOURCE, which would pass by quotas.
  * - With `callerChecks` all runs as the client, with all its groups and no capability of ours.
@@ -12,7 +14,8 @@
  * @see setfsuid(2): to leave 0 takes the capabilities for files out of the effective ones, to come back gives them back
  */
 import { readFileSync } from 'node:fs';
-import { capget, capset, setfsgid, setfsuid, setgroups } from '../../abi/credentials.ts';
+import { isMainThread } from 'node:worker_threads';
+import { capget, capset, setfsgid, setfsuid, setgroups, umask, unshareFs } from '../../abi/credentials.ts';
 import { EPERM } from '../../abi/errno.ts';
 import { Memory } from '../../abi/memory.ts';
 import {
@@ -48,6 +51,8 @@ export class Credentials {
   readonly changes: boolean;
   /** Whether it keeps setuid bits unless it gives that up. */
   readonly #keepsBits: boolean;
+  /** Whether the umask of this thread is 0 in any case. */
+  readonly #unmasked: boolean;
 
   /** Of the calling thread, and for it alone. */
   constructor() {
@@ -64,6 +69,11 @@ export class Credentials {
     const reserved = (1 << CAP_FSETID) | (1 << CAP_SYS_RESOURCE);
     view.setUint32(CLIENT, effective & ~reserved, true);
     view.setUint32(NONE, effective & ~(FS_MASK | reserved), true);
+    this.#unmasked = !isMainThread;
+    if (this.#unmasked) {
+      unshareFs(); // where a seccomp filter is against it, it is the process that has no umask
+      umask(0);
+    }
     const has = (capability: number) => (effective & (1 << capability)) !== 0;
     this.changes = has(CAP_SETUID) && has(CAP_SETGID) && has(CAP_DAC_OVERRIDE);
     this.#keepsBits = has(CAP_FSETID);
@@ -80,8 +90,19 @@ export class Credentials {
 
   /** Calls what makes a file that is to belong to these; `groups` as CREATE_SUPP_GROUP has them. */
   as<T>(uid: number, gid: number, groups: readonly number[], call: () => T): T {
-    if (!this.changes || (uid === this.#uid && gid === this.#gid)) return call();
-    return this.#changed(uid, gid, groups.length > 0 ? groups : undefined, CLIENT, call);
+    if (!this.changes || (uid === this.#uid && gid === this.#gid)) return this.unmasked(call);
+    return this.unmasked(() => this.#changed(uid, gid, groups.length > 0 ? groups : undefined, CLIENT, call));
+  }
+
+  /** Calls what makes a file with exactly the mode that it says. */
+  unmasked<T>(call: () => T): T {
+    if (this.#unmasked) return call();
+    const before = umask(0);
+    try {
+      return call();
+    } finally {
+      umask(before);
+    }
   }
 
   /** Calls with the rights of who has sent the request. EPERM where the kernel does not say who, or the process is gone. */

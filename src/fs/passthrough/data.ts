@@ -65,21 +65,20 @@ export class Data {
 
   /** Opens a file by one of its descriptors, of O_PATH perhaps. */
   reopen(fd: number, flags: number): number {
-    try {
-      return this.#nodes.reopen(fd, this.lower(flags));
-    } catch (error) {
-      // O_NOATIME is for owners: the client is one as far as the kernel above knows, and this process need not be.
-      if (error !== EPERM || !(flags & O_NOATIME)) throw error;
-      return this.#nodes.reopen(fd, this.lower(flags & ~O_NOATIME));
-    }
+    return this.#opening(flags, (lower) => this.#nodes.reopen(fd, lower));
   }
   /** The same for a node. */
   open(nodeid: number, flags: number): number {
+    return this.#opening(flags, (lower) => this.#nodes.open(nodeid, lower));
+  }
+  /** O_NOATIME is for owners: the client is one as far as the kernel above knows, and this process need not be. */
+  #opening(flags: number, open: (lower: number) => number): number {
+    const lower = this.lower(flags);
     try {
-      return this.#nodes.open(nodeid, this.lower(flags));
+      return open(lower);
     } catch (error) {
-      if (error !== EPERM || !(flags & O_NOATIME)) throw error;
-      return this.#nodes.open(nodeid, this.lower(flags & ~O_NOATIME));
+      if (error !== EPERM || !(lower & O_NOATIME)) throw error;
+      return open(lower & ~O_NOATIME);
     }
   }
 

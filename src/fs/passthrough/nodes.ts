@@ -182,7 +182,7 @@ export class LowerNodes {
       const handled = this.#identify(fd);
       this.#held.fd = -1;
       if (!handled || hold) {
-        this.#reserve();
+        this.#reserve(() => this.table.find(this.#key) !== undefined);
         reserved = true;
         close = mine ? fd : this.reopen(fd, PATH);
         this.#held.fd = close;
@@ -222,7 +222,7 @@ export class LowerNodes {
     try {
       this.table.hold(node); // it may be about to leave, with no descriptor to close
       try {
-        this.#reserve();
+        this.#reserve(() => false);
         const taken = this.table.locked(node, () => {
           const { view } = this.table;
           if (view.getInt32(node.valueAt + HELD.fd, true) >= 0) return false;
@@ -309,9 +309,9 @@ export class LowerNodes {
     if (result === -EMFILE.errno || result === -ENFILE.errno) this.#full('the process has no descriptor left');
     return done(result);
   }
-  /** Counts a node that is to be held as a descriptor. ENFILE. */
-  #reserve(): void {
-    if (Atomics.add(this.#counts, COUNTS.HELD, 1) < this.#source.most) return;
+  /** Counts a node that is to be held as a descriptor. ENFILE, but for one that is `held` already and needs none. */
+  #reserve(held: () => boolean): void {
+    if (Atomics.add(this.#counts, COUNTS.HELD, 1) < this.#source.most || held()) return;
     Atomics.sub(this.#counts, COUNTS.HELD, 1);
     this.#full(
       `${this.#source.most} files are held as descriptors, and RLIMIT_NOFILE leaves room for no more; file handles would need none`,

@@ -11,12 +11,9 @@
  *
  * @see docs/passthrough.md for what a mount of it promises, and where it differs from the directory itself
  */
-import { closeSync } from 'node:fs';
-import { umask } from '../../abi/credentials.ts';
 import { EEXIST, ELOOP, ENOSYS, ESTALE } from '../../abi/errno.ts';
 import {
   chmod,
-  chown,
   closeQuietly,
   faccessat2,
   fstatfs,
@@ -31,18 +28,10 @@ import {
   syncfs,
   truncate,
   unlinkat,
-  utimensat,
 } from '../../abi/files.ts';
 import {
-  FATTR_ATIME,
-  FATTR_ATIME_NOW,
-  FATTR_GID,
   FATTR_KILL_SUIDGID,
-  FATTR_MODE,
-  FATTR_MTIME,
-  FATTR_MTIME_NOW,
   FATTR_SIZE,
-  FATTR_UID,
   FUSE_OPEN_KILL_SUIDGID,
   FUSE_ROOT_ID,
   FUSE_SETXATTR_ACL_KILL_SGID,
@@ -66,8 +55,6 @@ import {
   S_ISGID,
   STATX_BASIC_STATS,
   STATX_BTIME,
-  UTIME_NOW,
-  UTIME_OMIT,
 } from '../../abi/posix.ts';
 import type { DirectoryReply } from '../../protocol/dirent.ts';
 import type { Filesystem, Promised } from '../../protocol/filesystem.ts';
@@ -85,14 +72,12 @@ import { LowerLocks } from './locks.ts';
 import { type LowerNode, LowerNodes } from './nodes.ts';
 import { type PassthroughOptions, promisesOf } from './options.ts';
 import { done, Scratch } from './scratch.ts';
+import { PERMISSIONS, setOwnerModeTimes } from './setattr.ts';
 import { COUNTS, openSource, type Source } from './source.ts';
 import { statfsIn } from './statfs.ts';
 import { ACCESS_ACL, DEFAULT_ACL, LowerXattrs } from './xattrs.ts';
 
 const ALL_STATS = STATX_BASIC_STATS | STATX_BTIME;
-/** fchownat(2) leaves an id that is this as it is. */
-const SAME_ID = 0xffff_ffff;
-const PERMISSIONS = 0o7777;
 /** Groups that a request tells of, where it tells of none. */
 const NO_GROUPS: readonly number[] = [];
 
@@ -118,7 +103,9 @@ export class PassthroughFs implements Filesystem {
   };
   /** Of the thread that serves. */
   #own: Credentials | undefined;
-  #begun = false;
+  #state: 'made' | 'mounted' | 'over' = 'made';
+  /** Mounts that were refused, whose sessions are still to call `destroy`. */
+  #refused = 0;
 
   /** Serves a directory, on one thread; or takes part in serving a source that threads share (module.ts). As openSource. */
   constructor(served: PassthroughOptions | Source) {
@@ -154,23 +141,26 @@ export class PassthroughFs implements Filesystem {
   }
 
   init(connection: Connection): void {
-    if (this.#begun)
+    if (this.#state !== 'made') {
+      this.#refused++;
       throw new NegotiationError('this PassthroughFs was mounted before: make one for each mount, or use a bind mount');
-    this.#begun = true;
+    }
+    this.#state = 'mounted';
     Atomics.add(new Int32Array(this.#source.counts), COUNTS.THREADS, 1);
-    // The client's is applied below, where no default ACL is in its place. All threads of a process have one.
-    umask(0);
     this.#lower.warn = (message) => connection.warn(message);
     if (!this.#credentials.changes)
       connection.warn('not privileged to act for others: what clients make belongs to the user of this process');
   }
+  /** Closes all that is open; the last thread of several what they share. Also for one that was never mounted. */
   destroy(): void {
+    if (this.#state === 'over' || this.#refused > 0) return void this.#refused--;
+    this.#state = 'over';
     this.#lower.close();
     this.#locks?.clear();
     if (Atomics.sub(new Int32Array(this.#source.counts), COUNTS.THREADS, 1) > 1) return;
     this.#descriptors.closeAll();
     this.nodes.forgetAll();
-    closeSync(this.#source.root);
+    closeQuietly(this.#source.root);
   }
 
   /** Calls as the client, where the lower filesystem is to check what it may. */
@@ -179,7 +169,7 @@ export class PassthroughFs implements Filesystem {
   }
   /** Calls what makes a file that shall belong to the client. */
   #making<T>(request: Request, call: () => T): T {
-    if (this.#options.callerChecks) return this.#credentials.asCaller(request, call);
+    if (this.#options.callerChecks) return this.#credentials.unmasked(() => this.#credentials.asCaller(request, call));
     const { uid = request.uid, gid = request.gid } = this.#options;
     return this.#credentials.as(uid, gid, request.extensions?.groups ?? NO_GROUPS, call);
   }
@@ -255,26 +245,13 @@ export class PassthroughFs implements Filesystem {
       return { attr: this.#stat(fd) };
     });
   }
-  #set(request: Request, fd: number, { valid, fh, size, mode, uid, gid, ...times }: Args<'SETATTR'>): void {
-    const { empty, wordsAt, words } = this.#scratch;
-    const path = () => this.#scratch.proc(fd);
+  #set(request: Request, fd: number, set: Args<'SETATTR'>): void {
+    const { valid, fh, size } = set;
     if (valid & FATTR_SIZE)
       this.#credentials.clearing(request, (valid & FATTR_KILL_SUIDGID) !== 0, () =>
-        fh === undefined ? done(truncate(path(), size!)) : this.#data.truncate(fh, size!),
+        fh === undefined ? done(truncate(this.#scratch.proc(fd), size!)) : this.#data.truncate(fh, size!),
       );
-    // No bit at all is a chown(2) that changes nothing, or a write on behalf of somebody without privileges: the bits go.
-    if (valid & (FATTR_UID | FATTR_GID) || valid === 0) done(chown(fd, empty, uid ?? SAME_ID, gid ?? SAME_ID));
-    if (valid & FATTR_MODE) done(chmod(path(), mode! & PERMISSIONS));
-    if (valid & (FATTR_ATIME | FATTR_MTIME)) {
-      this.#putTime(wordsAt, valid & FATTR_ATIME, valid & FATTR_ATIME_NOW, times.atime, times.atimensec);
-      this.#putTime(wordsAt + 16, valid & FATTR_MTIME, valid & FATTR_MTIME_NOW, times.mtime, times.mtimensec);
-      done(utimensat(AT_FDCWD, path(), words, 0));
-    }
-  }
-  #putTime(at: number, set: number, now: number, s: number | undefined, ns: number | undefined): void {
-    const { view } = this.#scratch;
-    view.setBigInt64(at, BigInt(s ?? 0), true);
-    view.setBigUint64(at + 8, BigInt(set ? (now ? UTIME_NOW : ns!) : UTIME_OMIT), true);
+    setOwnerModeTimes(fd, set, this.#scratch);
   }
 
   /** The mode to make a file with: the client's umask counts where the directory has no default ACL. */

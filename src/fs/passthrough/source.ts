@@ -3,9 +3,8 @@
  * handles, the table of nodes, what is open. Made once, on the mounting thread; every part is shared memory or a
  * descriptor of the process, so that it can be given to any thread.
  */
-import { closeSync, openSync } from 'node:fs';
 import { getrlimit } from '../../abi/credentials.ts';
-import { nameToHandleAt, openByHandleAt, statx } from '../../abi/files.ts';
+import { closeQuietly, nameToHandleAt, openByHandleAt, statx } from '../../abi/files.ts';
 import { fuse_statx } from '../../abi/fuse.ts';
 import {
   AT_EMPTY_PATH,
@@ -18,6 +17,7 @@ import {
   STATX_BASIC_STATS,
 } from '../../abi/posix.ts';
 import { type Infer, struct, u32 } from '../../abi/struct.ts';
+import { open } from '../../abi/syscall.ts';
 import { type Codec, type NodesHandle, shareNodes } from '../shared/layout.ts';
 import { openNodes } from '../shared/nodes.ts';
 import { deviceOf } from './attributes.ts';
@@ -88,11 +88,12 @@ export interface Source {
 /** Words of `counts`: nodes held as descriptors; threads that have begun and not ended; whether the user was told that there are none left. */
 export const COUNTS = { HELD: 0, THREADS: 1, TOLD: 2 } as const;
 
-/** Opens the source. TypeError, RangeError; ENOENT, ENOTDIR, EACCES as an error of Node; an Error where handles are asked for and don't work. */
+/** Opens the source. TypeError, RangeError; ENOENT, ENOTDIR, EACCES; an Error where handles are asked for and don't work. */
 export function openSource(options: PassthroughOptions): Source {
   checkPassthroughOptions(options);
   const { source, inodeHandles = 'auto' } = options;
-  const root = openSync(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  // Not by node:fs, which would warn when another thread closes it.
+  const root = open(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const scratch = new Scratch();
   try {
     done(statx(root, scratch.empty, AT_EMPTY_PATH, STATX_BASIC_STATS, scratch.stat));
@@ -117,7 +118,7 @@ export function openSource(options: PassthroughOptions): Source {
       generation: Math.floor(Math.random() * 2 ** 32),
     };
   } catch (error) {
-    closeSync(root);
+    closeQuietly(root);
     throw error;
   } finally {
     scratch.free();
@@ -130,7 +131,7 @@ function whyNoHandles(root: number, scratch: Scratch): string | undefined {
   try {
     done(nameToHandleAt(root, scratch.empty, scratch.handle, scratch.words, AT_EMPTY_PATH));
     if (scratch.view.getUint32(scratch.handleAt, true) > HANDLE_WORDS * 4) return 'they are too long';
-    closeSync(done(openByHandleAt(root, scratch.handle, O_PATH | O_CLOEXEC)));
+    closeQuietly(done(openByHandleAt(root, scratch.handle, O_PATH | O_CLOEXEC)));
     return undefined;
   } catch (error) {
     return (error as Error).message;
