@@ -7,14 +7,15 @@
 import { chmodSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { TransportKind } from '../../src/protocol/transport.ts';
 import { ROOT } from '../installed.ts';
 import { Agent } from '../posix/agent.ts';
 import { posix } from '../posix/rows.ts';
 import type { Row } from '../posix/table.ts';
-import { native } from '../random/native.ts';
+import { type Kind, native } from '../random/native.ts';
 import { kernelTest, lacking } from '../support.ts';
 import { TRANSPORT } from '../transport.ts';
-import { type PassthroughMount, passthrough } from './passthrough.ts';
+import { type PassthroughMount, passthrough, type Wishes } from './passthrough.ts';
 
 const rows = Object.entries(posix).map(([name, each]): [string, Row] => [
   name,
@@ -39,26 +40,42 @@ const DIFFERS: Readonly<Record<string, { readonly out: readonly unknown[]; reado
   },
 };
 
+/** The same where the kernel reads and writes files itself. */
+const BY_THE_KERNEL: typeof DIFFERS = {
+  'pwritev2: RWF_NOAPPEND writes at its offset, O_APPEND or not': {
+    out: [2, 2, '0123456789abcd', 'EINVAL'],
+    why: 'Read and written by the kernel',
+  },
+};
+
 /** One row in so many is run in each way. */
 const SHARES = process.env.ROWS === 'all' ? 1 : 8;
+interface Way extends Pick<Wishes, 'inodeHandles' | 'kernelPassthrough'> {
+  readonly kind: Kind;
+  readonly threads: 'cpus' | undefined;
+  readonly transport: TransportKind;
+}
 /** Each kind of source, way to hold nodes and number of threads once; over the ring what does not come over the device. */
 const WAYS = [
   { kind: 'ext4', inodeHandles: 'handles', threads: undefined, transport: 'device' },
   { kind: 'tmpfs', inodeHandles: 'descriptors', threads: 'cpus', transport: 'device' },
   { kind: 'ext4', inodeHandles: 'handles', threads: 'cpus', transport: 'uring' },
-] as const;
+  { kind: 'ext4', inodeHandles: 'handles', threads: 'cpus', transport: 'device', kernelPassthrough: true },
+] as const satisfies readonly Way[];
 
 test('docs/passthrough.md explains each difference', () => {
   const text = readFileSync(join(ROOT, 'docs/passthrough.md'), 'utf8');
-  for (const [name, { why }] of Object.entries(DIFFERS)) {
+  for (const [name, { why }] of Object.entries({ ...DIFFERS, ...BY_THE_KERNEL })) {
     expect(rows.map(([each]) => each)).toContain(name);
     expect(text).toContain(`\n## ${why}\n`);
   }
 });
 
-for (const [way, { kind, inodeHandles, threads, transport }] of WAYS.entries()) {
+for (const [way, { kind, threads, transport, ...wishes }] of (WAYS as readonly Way[]).entries()) {
   if (transport !== TRANSPORT) continue;
-  describe(`over ${kind}, held as ${inodeHandles}, threads ${threads}`, () => {
+  const by = wishes.kernelPassthrough ? ', by the kernel' : '';
+  const title = `${kind}, ${wishes.inodeHandles}, threads ${threads}${by}`;
+  describe(`over ${title}`, () => {
     let agent: Agent;
     let mount: PassthroughMount;
     let beside: Awaited<ReturnType<typeof native>>;
@@ -67,7 +84,7 @@ for (const [way, { kind, inodeHandles, threads, transport }] of WAYS.entries()) 
       if (lacking !== undefined) return;
       beside = await native(kind);
       chmodSync(beside.dir, 0o755); // rows run as other users, too
-      mount = await passthrough({ kind, inodeHandles, mount: { threads } });
+      mount = await passthrough({ kind, ...wishes, mount: { threads } });
     });
     afterAll(async () => {
       await agent[Symbol.asyncDispose]();
@@ -76,10 +93,10 @@ for (const [way, { kind, inodeHandles, threads, transport }] of WAYS.entries()) 
     });
     const possible = rows.filter(([, { like }]) => like === undefined || like === kind);
     for (const [name, row] of possible.filter((_, i) => i % SHARES === way % SHARES)) {
-      kernelTest(`${kind}, ${inodeHandles}, threads ${threads}: ${name}`, async () => {
+      kernelTest(`${title}: ${name}`, async () => {
         const expected = await agent.run(row.script, beside.dir);
         const found = await agent.run(row.script, mount.dir);
-        const differs = DIFFERS[name];
+        const differs = (wishes.kernelPassthrough ? BY_THE_KERNEL[name] : undefined) ?? DIFFERS[name];
         if (differs !== undefined) {
           expect(expected).not.toEqual(differs.out);
           return expect(found).toEqual(differs.out);

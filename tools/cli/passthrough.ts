@@ -39,6 +39,7 @@ function options(own: Own, source: string): PassthroughOptions {
     gid: id(own, 'squash_gid'),
     idmap: flag(own, 'idmap'),
     allowDirectIo: flag(own, 'allow_direct_io'),
+    kernelPassthrough: flag(own, 'kernel_passthrough'),
   };
   try {
     checkPassthroughOptions(wishes);
@@ -66,6 +67,10 @@ export const passthrough: Mountable = {
     squash_uid: { form: 'squash_uid=N', help: 'what clients make belongs to this user (uid= is what is shown)' },
     squash_gid: { form: 'squash_gid=N', help: 'the same for the group' },
     idmap: { form: 'idmap', help: 'allow idmapped mounts of the mount' },
+    kernel_passthrough: {
+      form: 'kernel_passthrough',
+      help: 'the kernel reads and writes open files itself, where it can',
+    },
     allow_direct_io: {
       form: 'allow_direct_io',
       help: 'O_DIRECT below too, for what is aligned',

@@ -30,6 +30,7 @@ import {
 import { addressOf, duplicate } from '../../abi/syscall.ts';
 import type { Args } from '../../protocol/operations.ts';
 import type { Descriptors } from './descriptors.ts';
+import type { Way } from './handed.ts';
 import type { LowerNodes } from './nodes.ts';
 import { done, type Scratch } from './scratch.ts';
 
@@ -82,8 +83,9 @@ export class Data {
     }
   }
 
-  /** What OPEN answers for a descriptor. */
-  opened(fd: number, flags: number) {
+  /** What OPEN answers for a descriptor; `handed` where the kernel reads and writes the file itself. */
+  opened(fd: number, flags: number, handed?: Way): { fh: number; open_flags: number; backing_id?: number } {
+    if (handed) return { fh: this.#descriptors.add(fd), ...handed };
     if (!(flags & O_DIRECT)) return { fh: this.#descriptors.add(fd), open_flags: 0 };
     return { fh: this.#descriptors.add(fd, this.#allowDirectIo ? this.#direct(fd, flags) : 0), open_flags: DIRECT };
   }

@@ -32,6 +32,11 @@ export interface PassthroughOptions {
   readonly idmap?: boolean | undefined;
   /** Whether a file that a client opens with O_DIRECT is opened so below, for what is aligned. Default false: by way of the page cache there. */
   readonly allowDirectIo?: boolean | undefined;
+  /**
+   * Whether the kernel reads and writes open files itself, where it can (Linux 6.9, CAP_SYS_ADMIN): no request for their data comes. Default
+   * false. @see docs/passthrough.md
+   */
+  readonly kernelPassthrough?: boolean | undefined;
 }
 
 /** Options that name what can't be had together, each in one line. TypeError, RangeError. */
@@ -56,7 +61,7 @@ export function checkPassthroughOptions(options: PassthroughOptions): void {
 }
 
 /** The duties that a filesystem with these options takes on. */
-export function promisesOf({ callerChecks, idmap, lowerLocks }: PassthroughOptions): Promised[] {
+export function promisesOf({ callerChecks, idmap, lowerLocks, kernelPassthrough }: PassthroughOptions): Promised[] {
   const promises: Promised[] = [
     'ATOMIC_O_TRUNC',
     'EXPORT_SUPPORT',
@@ -68,6 +73,7 @@ export function promisesOf({ callerChecks, idmap, lowerLocks }: PassthroughOptio
   // With POSIX_ACL the kernel checks permissions itself.
   if (!callerChecks) promises.push('POSIX_ACL');
   if (idmap) promises.push('ALLOW_IDMAP');
+  if (kernelPassthrough) promises.push('PASSTHROUGH');
   if (lowerLocks) promises.push('POSIX_LOCKS', 'FLOCK_LOCKS');
   return promises;
 }

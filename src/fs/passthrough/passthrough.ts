@@ -67,6 +67,7 @@ import { Credentials } from './credentials.ts';
 import { Data } from './data.ts';
 import { Descriptors } from './descriptors.ts';
 import { Directories } from './directory.ts';
+import { HandedFiles } from './handed.ts';
 import { ioctl } from './ioctl.ts';
 import { LowerLocks } from './locks.ts';
 import { type LowerNode, LowerNodes } from './nodes.ts';
@@ -92,6 +93,8 @@ export class PassthroughFs implements Filesystem {
   readonly #directories = new Directories(this.#scratch);
   readonly #xattrs = new LowerXattrs(this.#scratch);
   readonly #locks: LowerLocks | undefined;
+  /** Where PASSTHROUGH was agreed. */
+  #handed: HandedFiles | undefined;
   readonly #attr: Attributes;
   /** What answers a lookup: filled again for each. The root's generation is always 0. @see fs/fuse/inode.c: fuse_get_root_inode */
   readonly #entry: {
@@ -148,6 +151,8 @@ export class PassthroughFs implements Filesystem {
     this.#state = 'mounted';
     Atomics.add(new Int32Array(this.#source.counts), COUNTS.THREADS, 1);
     this.#lower.warn = (message) => connection.warn(message);
+    if (connection.agreed.has('PASSTHROUGH'))
+      this.#handed = new HandedFiles(this.#lower, this.#credentials, connection);
     if (!this.#credentials.changes)
       connection.warn('not privileged to act for others: what clients make belongs to the user of this process');
   }
@@ -315,7 +320,8 @@ export class PassthroughFs implements Filesystem {
       const open = this.#data.opened(this.#lower.opened(fd), flags);
       try {
         this.#label(request, dirfd, name);
-        return { entry: this.#given(this.#lower.adopt(fd, false)), open };
+        const entry = this.#given(this.#lower.adopt(fd, false));
+        return { entry, open: { ...open, ...this.#handed?.open(entry.nodeid, fd) } };
       } catch (error) {
         unlinkat(dirfd, this.#scratch.name(name), 0);
         this.#descriptors.release(open.fh);
@@ -331,7 +337,8 @@ export class PassthroughFs implements Filesystem {
       const open = this.#data.opened(this.#lower.opened(fd), flags);
       try {
         // Nothing but this handle would hold it: when it is closed the kernel may know of it still.
-        return { entry: this.#given(this.#lower.adopt(fd, false, true)), open };
+        const entry = this.#given(this.#lower.adopt(fd, false, true));
+        return { entry, open: { ...open, ...this.#handed?.open(entry.nodeid, fd) } };
       } catch (error) {
         this.#descriptors.release(open.fh);
         throw error;
@@ -382,7 +389,14 @@ export class PassthroughFs implements Filesystem {
   open(request: Request, { flags, open_flags }: Args<'OPEN'>) {
     const clears = (flags & O_TRUNC) !== 0 && (open_flags & FUSE_OPEN_KILL_SUIDGID) !== 0;
     const fd = this.#credentials.clearing(request, clears, () => this.#open(request, flags));
-    return this.#data.opened(fd, flags);
+    if (this.#handed === undefined) return this.#data.opened(fd, flags);
+    const way = this.#handed.open(request.nodeid, fd);
+    try {
+      return this.#data.opened(fd, flags, way);
+    } catch (error) {
+      this.#handed.release(request.nodeid);
+      throw error;
+    }
   }
   #open(request: Request, flags: number): number {
     if (!this.#options.callerChecks) return this.#data.open(request.nodeid, flags);
@@ -395,6 +409,7 @@ export class PassthroughFs implements Filesystem {
   release({ nodeid }: Request, args: Args<'RELEASE'>) {
     this.#locks?.release(nodeid, args);
     this.#data.release(args);
+    this.#handed?.release(nodeid);
   }
   /** Sent with `lowerLocks` alone, as setlk. */
   getlk({ nodeid }: Request, args: Args<'GETLK'>) {

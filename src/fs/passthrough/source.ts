@@ -48,13 +48,19 @@ export const makeHeld = (fd: number, directory: boolean): Held => ({
   ...{ fd, directory },
   handle: new Uint32Array(2 + HANDLE_WORDS),
 });
+/** Where in a node's value its members are: `opens` and `backing` are those of handed.ts, and none of a new node. */
+export const HELD = {
+  ...{ fd: 0, directory: 4, handle: 8, handleBytes: 4 * (2 + HANDLE_WORDS) },
+  ...{ opens: 4 * (4 + HANDLE_WORDS), backing: 4 * (5 + HANDLE_WORDS) },
+} as const;
 /** By hand: as a struct each of these words would be a member of its own. */
 const value: Codec<Held> = {
-  size: 4 * (4 + HANDLE_WORDS),
+  size: 4 * (6 + HANDLE_WORDS),
   encode(view, at, { fd, directory, handle }) {
     view.setInt32(at, fd, true);
     view.setInt32(at + 4, directory ? 1 : 0, true);
     for (let i = 0; i < handle.length; i++) view.setUint32(at + 8 + i * 4, handle[i]!, true);
+    view.setInt32(at + HELD.opens, 0, true);
   },
   decode(view, at) {
     const held = makeHeld(view.getInt32(at, true), view.getInt32(at + 4, true) === 1);
@@ -62,8 +68,6 @@ const value: Codec<Held> = {
     return held;
   },
 };
-/** Where in a node's value its members are. */
-export const HELD = { fd: 0, directory: 4, handle: 8, handleBytes: 4 * (2 + HANDLE_WORDS) } as const;
 export const layout = { key, value };
 
 /** What the threads share. */

@@ -1,0 +1,88 @@
+/**
+ * PassthroughFs with files that the kernel reads and writes itself: that no request for data comes, from any thread, and that all
+ * else is as with requests.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { TraceEvent } from '../../src/protocol/trace.ts';
+import { kernelTest, sh } from '../support.ts';
+import { as, passthrough } from './passthrough.ts';
+import { Client, python } from './python.ts';
+
+/** What is asked of a server for what is in files. */
+const DATA = new Set(['READ', 'WRITE']);
+
+async function handing(threads?: 'cpus') {
+  const asked: string[] = [];
+  const trace = (event: TraceEvent) => {
+    if (event.kind === 'request') asked.push(event.operation);
+  };
+  const m = await passthrough({
+    ...{ kind: 'ext4', kernelPassthrough: true },
+    mount: { trace, ...(threads && { threads }) },
+  });
+  return { ...m, asked, [Symbol.asyncDispose]: () => m[Symbol.asyncDispose]() };
+}
+
+for (const [title, threads] of [
+  ['on one thread', undefined],
+  ['by threads', 'cpus'],
+] as const) {
+  kernelTest(`data of files that are there, new and unnamed takes no request, ${title}`, async () => {
+    await using m = await handing(threads);
+    writeFileSync(join(m.source, 'old'), 'old');
+    const script = `
+import mmap
+say(slurp('old'))
+for flags in [os.O_CREAT | os.O_EXCL, os.O_TRUNC, os.O_APPEND, os.O_DIRECT]:
+    file = os.open(P('new'), os.O_RDWR | flags)
+    block = mmap.mmap(-1, 4096)
+    block[:] = b'x' * 4096
+    say(os.writev(file, [block]))
+    os.close(file)
+file = os.open(P(), os.O_TMPFILE | os.O_RDWR)
+os.write(file, b'unnamed')
+say(os.pread(file, 10, 0).decode())
+say([os.stat(P('new')).st_size, os.stat(P('old')).st_size])`;
+    expect(await python(m.dir, script)).toEqual(['old', 4096, 4096, 4096, 4096, 'unnamed', [8192, 3]]);
+    expect(readFileSync(join(m.source, 'new')).length).toBe(8192);
+    expect(m.asked).toContain('OPEN');
+    expect(m.asked.filter((each) => DATA.has(each))).toEqual([]);
+  });
+
+  kernelTest(`who opens a file again and again, at once, in any order, never gets EIO, ${title}`, async () => {
+    await using m = await handing(threads);
+    const script = `
+import random
+random.seed(int(told()))
+held = []
+for i in range(400):
+    if held and random.random() < .5: os.close(held.pop(random.randrange(len(held))))
+    else: held.append(os.open(P('f%d' % random.randrange(4)), os.O_RDWR | os.O_CREAT))
+    for fd in held[-2:]: os.pwrite(fd, b'text', 0); os.pread(fd, 4, 0)
+say('whole')`;
+    const clients = [1, 2, 3, 4].map(() => new Client(m.dir, script));
+    for (const [i, client] of clients.entries()) client.tell(`${i}`);
+    for (const client of clients) expect(await client.said()).toBe('whole');
+    for (const client of clients) await client[Symbol.asyncDispose]();
+    expect(m.asked.filter((each) => DATA.has(each))).toEqual([]);
+  });
+}
+
+kernelTest('a stranger who writes takes setuid, setgid and capabilities away', async () => {
+  await using m = await handing();
+  await sh('for f in a b; do echo x > $f; chmod 6777 $f; setcap cap_net_raw+ep $f; done', m.source);
+  for (const name of ['a', 'b'])
+    await as(65534, '', name === 'a' ? `echo more >> ${name}` : `truncate -s 1 ${name}`, m.dir);
+  const left = (dir: string) => sh('stat -c %a a b; getcap a b', dir);
+  expect(await left(m.source)).toBe('777\n777\n');
+  expect(await left(m.dir)).toBe('777\n777\n');
+});
+
+kernelTest('the owner, root, keeps them as natively', async () => {
+  await using m = await handing();
+  const script = 'echo x > $f; chmod 6777 $f; echo more >> $f; stat -c %a $f';
+  const found = await sh(`f=above; ${script}`, m.dir);
+  expect(found).toBe(await sh(`f=below; ${script}`, m.source));
+});
