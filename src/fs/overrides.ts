@@ -25,7 +25,7 @@ import type { DirectoryReply, Dirent } from '../protocol/dirent.ts';
 import type { Filesystem, Promised } from '../protocol/filesystem.ts';
 import { type Operation, operations, type Result } from '../protocol/operations.ts';
 import { Request } from '../protocol/request.ts';
-import { wireTime } from '../protocol/session.ts';
+import { wireTime } from '../protocol/times.ts';
 
 type Seconds = number | undefined;
 type Flag = boolean | undefined;

@@ -31,6 +31,7 @@ import { operationOf, Refused } from './refused.ts';
 import { Request } from './request.ts';
 import type { Slot } from './slot.ts';
 import { isFatal, knownErrno } from './thrown.ts';
+import { wireTime } from './times.ts';
 import { type Observer, Tracer } from './trace.ts';
 import type { Begun, End, Transport, TransportKind } from './transport.ts';
 
@@ -526,10 +527,3 @@ const beforeInit: Steps = stepsFor(true).map((step, code) =>
         throw EIO;
       },
 );
-
-/** Seconds with a fraction as the wire has them. Longer than a u53 of seconds holds is for ever. */
-export function wireTime(seconds: number): { s: number; ns: number } {
-  if (!(seconds >= 0)) throw new RangeError(`a timeout of ${seconds} seconds`);
-  const whole = Math.min(Math.floor(seconds), Number.MAX_SAFE_INTEGER);
-  return { s: whole, ns: Math.min(999_999_999, Math.round((seconds - whole) * 1e9)) };
-}

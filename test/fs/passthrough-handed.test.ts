@@ -81,5 +81,7 @@ test('who may hand over nothing is told once, and asks no more', () => {
     handed.release(FUSE_ROOT_ID);
   }
   expect(kernel.asked).toBe(1);
-  expect(kernel.warnings).toEqual([expect.stringMatching(/^files are read and written by requests, the kernel takes none: /u)]);
+  expect(kernel.warnings).toEqual([
+    expect.stringMatching(/^files are read and written by requests, the kernel takes none: /u),
+  ]);
 });
