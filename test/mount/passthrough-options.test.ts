@@ -118,14 +118,16 @@ for (const kind of ['flock', 'fcntl'])
       const locked = new Promise<void>((resolve) => child.stdout!.once('data', () => resolve()));
       return { locked, end: () => child.stdin!.end('\n'), child };
     };
-    const attempt = (dir: string) =>
-      client<string>(
+    const attempt = async (dir: string) => {
+      const [said] = await python(
         dir,
         `
-      const { spawnSync } = require('node:child_process');
-      const script = 'import fcntl,os,sys\\nf=os.open(sys.argv[1],os.O_RDWR)\\ntry:\\n (fcntl.flock if sys.argv[2]==\\'flock\\' else fcntl.lockf)(f,fcntl.LOCK_EX|fcntl.LOCK_NB)\\n print("free")\\nexcept OSError as e: print("busy" if e.errno in (11,13) else e)';
-      return spawnSync('/usr/bin/python3', ['-c', script, join(dir, 'f'), '${kind}']).stdout.toString().trim();`,
+f = os.open(P('f'), os.O_RDWR)
+say(result(fcntl.${kind === 'flock' ? 'flock' : 'lockf'}, f, fcntl.LOCK_EX | fcntl.LOCK_NB))
+`,
       );
+      return said === 'EAGAIN' ? 'busy' : said === null ? 'free' : said;
+    };
     for (const [one, other] of [
       [m.source, m.dir],
       [m.dir, m.source],
