@@ -25,7 +25,7 @@ const WAYS: readonly Wishes[] =
 for (const way of WAYS) {
   const { kind = 'ext4', inodeHandles = 'handles', mount } = way;
   const title = `${kind}, ${inodeHandles}, threads ${mount?.threads}`;
-  const steps = operations(kind === 'ext4' && mount === undefined ? 10_000 : 2000);
+  const steps = operations(kind === 'ext4' && mount === undefined ? 5000 : 1500);
   kernelTest(
     `random operations give what they give on ${title}, and leave the same`,
     async () => {
@@ -51,7 +51,7 @@ kernelTest('random reads and writes of all kinds find what they left, and fio wh
   const compiled = temporary('rawfuse-exerciser-');
   const program = join(compiled, 'exerciser');
   await run('cc', ['-O2', '-o', program, at('./exerciser.c')]);
-  const count = operations(5000);
+  const count = operations(3000);
   await using m = await passthrough(WAYS[0]);
   expect(await run(program, [m.dir, `${seed}`, `${count}`], { timeout: patience(count) })).toBe(
     `${count} operations\n`,

@@ -13,6 +13,7 @@ import { readFileSync } from 'node:fs';
 import { ELOOP, EMFILE, ENFILE, ENOSYS, ESTALE, EXDEV } from '../../abi/errno.ts';
 import { closeQuietly, nameToHandleAt, openat, openat2, openByHandleAt, statx } from '../../abi/files.ts';
 import { fuse_statx } from '../../abi/fuse.ts';
+import { FUSE_ROOT_ID } from '../../abi/fuse-constants.ts';
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -36,12 +37,18 @@ const PATH = O_PATH | O_CLOEXEC;
 /** Directories that a thread keeps open where nodes are held as handles: to open one takes longer than most of what is then done in it. */
 const DIRECTORIES = 64;
 
+/** From which part of the descriptors that nodes may take on the kernel is asked to forget some, and which part of them. */
+const SCARCE = 1 / 2;
+const PRUNED = 1 / 4;
+
 export type LowerNode = SharedNode<Key, Held>;
 
 export class LowerNodes {
   readonly table: SharedNodes<Key, Held>;
   /** Told once what the user should know of. */
   warn: (message: string) => void = () => {};
+  /** Has the kernel forget nodes that nobody uses, where it can be asked to. */
+  prune: ((nodeids: readonly number[]) => Promise<void>) | undefined;
   readonly #source: Source;
   readonly #scratch: Scratch;
   readonly #counts: Int32Array;
@@ -50,6 +57,9 @@ export class LowerNodes {
   /** How many `use` are under way, whose directories are not to be closed. */
   #depth = 0;
   #lookup = openat2;
+  /** All nodes, from where the last `prune` has ended; undefined where that was the last one. */
+  #rest: Generator<LowerNode> | undefined;
+  #pruning = false;
   /** What is on its way into the table: filled again for each. */
   readonly #key: Key;
   readonly #held = makeHeld(-1, false);
@@ -311,11 +321,33 @@ export class LowerNodes {
   }
   /** Counts a node that is to be held as a descriptor. ENFILE, but for one that is `held` already and needs none. */
   #reserve(held: () => boolean): void {
-    if (Atomics.add(this.#counts, COUNTS.HELD, 1) < this.#source.most || held()) return;
+    const before = Atomics.add(this.#counts, COUNTS.HELD, 1);
+    if (before >= this.#source.most * SCARCE) this.#makeRoom();
+    if (before < this.#source.most || held()) return;
     Atomics.sub(this.#counts, COUNTS.HELD, 1);
     this.#full(
       `${this.#source.most} files are held as descriptors, and RLIMIT_NOFILE leaves room for no more; file handles would need none`,
     );
+  }
+  /** The kernel keeps what it knows until memory is scarce, and knows nothing of descriptors. */
+  #makeRoom(): void {
+    if (this.#pruning || this.prune === undefined) return;
+    const nodeids: number[] = [];
+    this.#rest ??= this.table.all();
+    while (nodeids.length < this.#source.most * PRUNED) {
+      const { value: node, done: last } = this.#rest.next();
+      if (last) {
+        this.#rest = undefined;
+        break;
+      }
+      if (node.nodeid !== FUSE_ROOT_ID) nodeids.push(node.nodeid);
+    }
+    if (nodeids.length === 0) return;
+    this.#pruning = true;
+    const over = () => {
+      this.#pruning = false;
+    };
+    this.prune(nodeids).then(over, over);
   }
   #full(why: string): never {
     if (Atomics.exchange(this.#counts, COUNTS.TOLD, 1) === 0) this.warn(`a client got ENFILE: ${why}`);

@@ -79,6 +79,8 @@ import { statfsIn } from './statfs.ts';
 import { ACCESS_ACL, DEFAULT_ACL, LowerXattrs } from './xattrs.ts';
 
 const ALL_STATS = STATX_BASIC_STATS | STATX_BTIME;
+/** The minor version of the protocol from which on the kernel can be asked to forget nodes. */
+const PRUNES = 45;
 /** Groups that a request tells of, where it tells of none. */
 const NO_GROUPS: readonly number[] = [];
 
@@ -153,6 +155,7 @@ export class PassthroughFs implements Filesystem {
     this.#lower.warn = (message) => connection.warn(message);
     if (connection.agreed.has('PASSTHROUGH'))
       this.#handed = new HandedFiles(this.#lower, this.#credentials, connection);
+    if (connection.minor >= PRUNES) this.#lower.prune = (nodeids) => connection.notify.prune(nodeids);
     if (!this.#credentials.changes)
       connection.warn('not privileged to act for others: what clients make belongs to the user of this process');
   }
