@@ -24,7 +24,7 @@ import type { Link } from './operation.ts';
 import type { Alignment } from './stat.ts';
 
 export interface DurableFileOptions {
-  /** How writes are made durable that don't say it. Default `linked`: none was found to be faster (docs/performance.md). */
+  /** How writes are made durable that don't say it. Default `linked`: none is clearly faster (docs/performance.md). */
   readonly durability?: Durability | undefined;
   /** Past the page cache: addresses, offsets and lengths have to be aligned. Default false. @see DurableFile.alignment */
   readonly direct?: boolean | undefined;
