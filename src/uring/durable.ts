@@ -24,7 +24,7 @@ import type { Link } from './operation.ts';
 import type { Alignment } from './stat.ts';
 
 export interface DurableFileOptions {
-  /** How writes are made durable that don't say it. Default `linked`, which is as fast as any (docs/performance.md). */
+  /** How writes are made durable that don't say it. Default `linked`: none is clearly faster (docs/performance.md). */
   readonly durability?: Durability | undefined;
   /** Past the page cache: addresses, offsets and lengths have to be aligned. Default false. @see DurableFile.alignment */
   readonly direct?: boolean | undefined;
@@ -60,6 +60,8 @@ export class DurableFile implements AsyncDisposable {
   #queue: Write[] = [];
   /** A batch is under way, or about to be. */
   #busy = false;
+  /** Until then it is waited for more to come, with nothing under way. */
+  #gathering: NodeJS.Immediate | undefined;
   /** Where the next append goes. */
   #end: number;
   /** Bytes were written that no fsync has covered. */
@@ -135,8 +137,10 @@ export class DurableFile implements AsyncDisposable {
   /** Cuts the file, or lengthens it with zeros, durably. EBUSY while something is written; EINVAL before Linux 6.9. */
   async truncate(size: number): Promise<void> {
     this.#refuse();
-    if (this.#busy) throw EBUSY;
+    if (this.#queue.length > 0 || (this.#busy && this.#gathering === undefined)) throw EBUSY;
     if (this.alignment) this.#aligned('size', whole(size), this.alignment.offset);
+    clearImmediate(this.#gathering);
+    this.#gathering = undefined;
     this.#busy = true;
     try {
       await this.file.ftruncate(size);
@@ -203,6 +207,7 @@ export class DurableFile implements AsyncDisposable {
 
   /** Begins the next batch, if there is something for one. */
   #next(): void {
+    this.#gathering = undefined;
     this.#busy = this.#queue.length > 0;
     if (this.#busy) void this.#batch();
     else this.#idle?.();
@@ -225,7 +230,7 @@ export class DurableFile implements AsyncDisposable {
       for (const write of writes) write.settle(error); // there is no engine any more
     }
     // Those who were answered may well come again at once, and with them the next batch is a full one.
-    if (several || this.#queue.length > 0) setImmediate(() => this.#next());
+    if (several || this.#queue.length > 0) this.#gathering = setImmediate(() => this.#next());
     else this.#next();
   }
   #plan(writes: readonly Write[], longestChain: number): Plan {

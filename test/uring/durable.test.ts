@@ -84,6 +84,10 @@ for (const kind of ENGINES)
       const appended = file.append(Buffer.from('y'));
       await expect(file.truncate(0)).rejects.toBe(EBUSY);
       expect(await appended).toBe(8);
+      // When all are answered nothing is under way, though it waits whether more come.
+      await Promise.all([1, 2, 3].map(() => file.append(Buffer.from('z'))));
+      await file.truncate(1);
+      expect([contents(), await file.append(Buffer.from('x'))]).toEqual(['0', 1]);
     });
 
     test('closes when all is done, and takes nothing more', async () => {

@@ -109,6 +109,23 @@ uring('operations', () => {
     memory.free();
   });
 
+  test('a chain goes early as one operation does, and as a whole', async () => {
+    const { calls, ring } = counted();
+    await using _ = ring;
+    const { sqe, memory } = forever();
+    const results: number[] = [];
+    const done = (res: number) => void results.push(res);
+    const [timeout] = ring.submitLinked([
+      { opcode: 'TIMEOUT', sqe, done },
+      { opcode: 'NOP', sqe: {}, done },
+    ]);
+    expect([calls.count, ring.queues.ready]).toEqual([1, 0]);
+    ring.cancel(timeout!);
+    await until(() => results.length === 2, 'the chain');
+    expect(results).toEqual([-ECANCELED.errno, -ECANCELED.errno]);
+    memory.free();
+  });
+
   test('that a completion submits go on from there', async () => {
     await using ring = new Ring({ entries: 2 });
     let left = 5000;

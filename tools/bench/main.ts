@@ -3,6 +3,7 @@
  * beside this one and a line of the table below. docs/performance.md says how to read the rows.
  */
 import { parseArgs } from 'node:util';
+import { durable } from './durable.ts';
 import type { Bench, Row } from './measure.ts';
 import { memory } from './memory.ts';
 import { passthrough } from './passthrough.ts';
@@ -12,7 +13,10 @@ import { threads } from './threads.ts';
 import { transports } from './transports.ts';
 import { uring } from './uring.ts';
 
-const benches: Readonly<Record<string, Bench>> = { protocol, memory, transports, threads, uring, passthrough };
+const benches: Readonly<Record<string, Bench>> = {
+  ...{ protocol, memory, transports, threads, uring },
+  ...{ passthrough, durable },
+};
 
 const usage = `usage: npm run bench [-- NAME...] [--quick] [--json]
 

@@ -34,15 +34,17 @@ export async function build(): Promise<void> {
 /** Where the build has a script. */
 export const built = (file: string): string => join(cache, 'js/tools/bench', file);
 
-/** The load client's program. */
-async function client(): Promise<string> {
-  const program = join(cache, 'metabench');
-  const source = join(here, 'metabench.c');
+/** A program in C beside this file, compiled on first use. */
+export async function compiled(name: string): Promise<string> {
+  const program = join(cache, name);
+  const source = join(here, `${name}.c`);
   const [made, written] = await Promise.all([stat(program).catch(() => undefined), stat(source)]);
   if (made === undefined || made.mtimeMs < written.mtimeMs)
     await execute('cc', ['-O2', '-Wall', '-pthread', '-o', program, source]);
   return program;
 }
+/** The load client's program. */
+const client = (): Promise<string> => compiled('metabench');
 
 /** What the load client measured. */
 export interface Load {

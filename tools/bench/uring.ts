@@ -6,11 +6,10 @@
  * The rows without a target inform: fio that hands over and takes in 32 at a time, as our ring does; what an operation
  * leaves in V8's heap; the variants of the ring.
  */
-import { rmSync } from 'node:fs';
-import { mkdir, mkdtemp, open, statfs, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, open, statfs, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { O_DIRECT, O_RDONLY } from '../../src/abi/posix.ts';
+import { inDirectory } from './directory.ts';
 import { type Bench, paired, type Row, type Sample } from './measure.ts';
 import type { Load, Loaded } from './uring-load.ts';
 import { fio, hasFio, Loader, lastCpu } from './uring-processes.ts';
@@ -26,20 +25,7 @@ const YOUNG = 64;
 export const uring: Bench = {
   name: 'uring',
   unprivileged: true,
-  async *rows(quick) {
-    const directory = await mkdtemp(join(tmpdir(), 'rawfuse-bench-'));
-    const remove = () => rmSync(directory, { recursive: true, force: true });
-    const interrupted = () => process.exit(130);
-    process.on('exit', remove);
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, interrupted);
-    try {
-      yield* measured(directory, quick);
-    } finally {
-      remove();
-      process.off('exit', remove);
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
-    }
-  },
+  rows: (quick) => inDirectory((directory) => measured(directory, quick)),
 };
 
 async function* measured(directory: string, quick: boolean): AsyncGenerator<Row> {
