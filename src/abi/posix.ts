@@ -133,9 +133,11 @@ export const RLIMIT_NOFILE = 7;
 export const CAP_CHOWN = 0;
 export const CAP_DAC_OVERRIDE = 1;
 export const CAP_DAC_READ_SEARCH = 2;
+export const CAP_FOWNER = 3;
 export const CAP_FSETID = 4;
 export const CAP_SETGID = 6;
 export const CAP_SETUID = 7;
+export const CAP_LINUX_IMMUTABLE = 9;
 export const CAP_SYS_RESOURCE = 24;
 export const CAP_MKNOD = 27;
 /** The version of capget(2) and capset(2) whose sets have 64 bits. */

@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { EBADF, EEXIST, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTTY, ESTALE } from '../../src/abi/errno.ts';
+import { EBADF, EEXIST, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTTY, EPERM, ESTALE } from '../../src/abi/errno.ts';
 import { fuse_in_header } from '../../src/abi/fuse.ts';
 import { FUSE_SETXATTR_ACL_KILL_SGID } from '../../src/abi/fuse-constants.ts';
 import { O_EXCL, O_RDONLY, O_RDWR, S_IFDIR, S_IFMT, S_IFREG } from '../../src/abi/posix.ts';
@@ -238,6 +238,16 @@ describe.each(ways)('held as %s', (inodeHandles) => {
     expect(lstatSync(join(source, 'f')).mode & 0o7777).toBe(0o2755);
     fs.setxattr(at(nodeid), { ...args, setxattr_flags: FUSE_SETXATTR_ACL_KILL_SGID });
     expect(lstatSync(join(source, 'f')).mode & 0o7777).toBe(0o755);
+  });
+
+  test.runIf(root)('an id that there is not makes nothing in the name of another', () => {
+    const fs = serve({ inodeHandles });
+    for (const [uid, gid] of [
+      [0xffff_ffff, 1000],
+      [1000, 0xffff_ffff],
+    ] as const)
+      expect(() => fs.mkdir(at(ROOT, uid, gid), { name: 'd', mode: 0o755, umask: 0 })).toThrow(EPERM);
+    expect(readdirSync(source)).toEqual([]);
   });
 
   test.runIf(root)('what a call is made as is undone when it fails', () => {

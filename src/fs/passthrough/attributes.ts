@@ -72,7 +72,7 @@ export class Attributes {
   whole(view: DataView, at: number): Result<'STATX'> {
     const stat = fuse_statx.decode(view, at);
     stat.ino = this.shown(stat.ino, deviceOf(view, at));
-    // The kernel has its own idea of the device, and of what the attribute bits of its own are.
+    // Of what getattr does not tell the kernel takes the birth time, and nothing else.
     return { flags: 0, stat };
   }
 }

@@ -20,8 +20,12 @@ import { EPERM } from '../../abi/errno.ts';
 import { Memory } from '../../abi/memory.ts';
 import {
   _LINUX_CAPABILITY_VERSION_3,
+  CAP_CHOWN,
   CAP_DAC_OVERRIDE,
+  CAP_DAC_READ_SEARCH,
+  CAP_FOWNER,
   CAP_FSETID,
+  CAP_LINUX_IMMUTABLE,
   CAP_MKNOD,
   CAP_SETGID,
   CAP_SETUID,
@@ -39,7 +43,12 @@ const OWN_GROUPS = 1024;
 const GROUPS = OWN_GROUPS + 4 * 65_536; // NGROUPS_MAX
 const ROOM = GROUPS + 4 * 65_536;
 /** The capabilities that go with fsuid 0. @see include/linux/capability.h: CAP_FS_MASK */
-const FS_MASK = 0b11111 | (1 << CAP_MKNOD) | (1 << 9);
+const FS_MASK = [
+  ...[CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER],
+  ...[CAP_FSETID, CAP_LINUX_IMMUTABLE, CAP_MKNOD],
+].reduce((mask, capability) => mask | (1 << capability), 0);
+/** No id at all. */
+const NOBODY = 0xffff_ffff;
 
 export class Credentials {
   readonly #memory = new Memory(ROOM);
@@ -88,7 +97,7 @@ export class Credentials {
     return groups.length;
   }
 
-  /** Calls what makes a file that is to belong to these; `groups` as CREATE_SUPP_GROUP has them. */
+  /** Calls what makes a file that is to belong to these; `groups` as CREATE_SUPP_GROUP has them. EPERM where there are no such ids. */
   as<T>(uid: number, gid: number, groups: readonly number[], call: () => T): T {
     if (!this.changes || (uid === this.#uid && gid === this.#gid)) return this.unmasked(call);
     return this.unmasked(() => this.#changed(uid, gid, groups.length > 0 ? groups : undefined, CLIENT, call));
@@ -123,6 +132,8 @@ export class Credentials {
       if (groups) done(setgroups(this.#putGroups(GROUPS, groups), this.#address(GROUPS)));
       setfsgid(gid);
       setfsuid(uid);
+      // Neither says whether it came to be: what is asked for then, and can't be, tells what holds.
+      if (setfsgid(NOBODY) !== gid || setfsuid(NOBODY) !== uid) throw EPERM;
       done(capset(this.#address(HEADER), this.#address(sets)));
       return call();
     } finally {

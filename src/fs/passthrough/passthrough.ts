@@ -52,6 +52,7 @@ import {
   O_TRUNC,
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
+  RENAME_WHITEOUT,
   S_ISGID,
   STATX_BASIC_STATS,
   STATX_BTIME,
@@ -375,8 +376,10 @@ export class PassthroughFs implements Filesystem {
       this.#lower.use(newdir, (to) => {
         const rename = () => {
           const [old, next] = [this.#scratch.name(oldname), this.#scratch.other(newname)];
+          const move = () => done(renameat2(from, old, to, next, flags));
           // A whiteout is made, and so belongs to the client.
-          done(this.#making(request, () => renameat2(from, old, to, next, flags)));
+          if (flags & RENAME_WHITEOUT) this.#making(request, move);
+          else this.#as(request, move);
         };
         if (flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)) rename();
         else this.#lower.removing(to, newname, rename);

@@ -16,12 +16,16 @@ const { offset: AT } = struct({
 });
 
 export function statfsIn(view: DataView, at: number) {
-  // A filesystem without bounds says 2^63 or so: more than anybody counts.
-  const of = (member: keyof typeof AT) =>
-    Math.min(Number(view.getBigUint64(at + AT[member], true)), Number.MAX_SAFE_INTEGER);
+  const of = (member: keyof typeof AT) => count(view, at + AT[member]);
   return {
     ...{ blocks: of('f_blocks'), bfree: of('f_bfree'), bavail: of('f_bavail') },
     ...{ files: of('f_files'), ffree: of('f_ffree') },
     ...{ bsize: of('f_bsize'), frsize: of('f_frsize'), namelen: of('f_namelen') },
   };
+}
+
+/** A filesystem without bounds says 2^63 or so: more than anybody counts. */
+function count(view: DataView, at: number): number {
+  const high = view.getUint32(at + 4, true);
+  return high > 0x1f_ffff ? Number.MAX_SAFE_INTEGER : high * 2 ** 32 + view.getUint32(at, true);
 }
