@@ -20,7 +20,6 @@ import {
   UMOUNT_NOFOLLOW,
 } from './abi/posix.ts';
 import { close, open, mount as sysMount, umount2 } from './abi/syscall.ts';
-import { startWorker } from './abi/worker.ts';
 import { withOverrides } from './fs/overrides.ts';
 import {
   abortConnection,
@@ -41,6 +40,7 @@ import type { End } from './protocol/transport.ts';
 import { startThreads } from './threads/module.ts';
 import { standIn, ThreadsTransport } from './threads/transport.ts';
 import type { Workers } from './threads/workers.ts';
+import { umountElsewhere } from './umount.ts';
 import { UringTransport } from './uring/transport.ts';
 
 /** Why there is no mount: one line, for the user. */
@@ -461,31 +461,6 @@ export class Mount implements Serving {
       `this process uses its own mount at ${this.path}: a synchronous call would wait for itself for ever; see ${OWN_MOUNT_PAGE}`,
     );
   }
-}
-
-/**
- * umount2 on another thread: this one may have to answer what it waits for. What to unmount is asked for
- * when the thread is there, so that what was seen then still stands; undefined is for nothing. Resolves to 0
- * or the errno when the thread is gone again.
- */
-function umountElsewhere(find: () => { target: string; flags: number } | undefined): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const worker = startWorker(import.meta.url, './abi/umount-thread');
-    let errno = 0;
-    worker.once('error', reject);
-    worker.once('exit', () => resolve(errno));
-    worker.once('message', () => {
-      worker.once('message', (result: number) => {
-        errno = result;
-      });
-      try {
-        worker.postMessage(find());
-      } catch (error) {
-        worker.postMessage(undefined);
-        reject(error);
-      }
-    });
-  });
 }
 
 /**

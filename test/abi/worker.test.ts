@@ -21,8 +21,9 @@ const program = (module: string) => `
   const { startWorker } = await import('${module}');
   const worker = startWorker('${module}', './umount-thread');
   worker.on('message', (message) => {
-    if (message === 'ready') worker.postMessage(${JSON.stringify(WRONG)});
-    else console.log(message);
+    if (message === 'ready') return worker.postMessage(${JSON.stringify(WRONG)});
+    console.log(message);
+    worker.postMessage(undefined); // and so it ends
   });`;
 const run = async (module: URL, ...options: string[]): Promise<string> => {
   const args = [...options, '--input-type=module', '-e', program(module.href)];
