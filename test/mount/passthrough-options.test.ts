@@ -101,64 +101,70 @@ kernelTest('callerChecks: the lower filesystem says who may, with all groups of 
   expect(await sh('cat mine/f', m.dir)).toBe('secret\n');
 });
 
-/** Takes a lock of a kind, says so, and holds it until it is told to end. */
-const HOLD = `
-import fcntl, os, sys, time
-f = os.open(sys.argv[1], os.O_RDWR)
-(fcntl.flock if sys.argv[2] == 'flock' else fcntl.lockf)(f, fcntl.LOCK_EX)
-print('locked', flush=True)
-sys.stdin.readline()
+/**
+ * Who holds a lock of a kind by one of two directories, who tries, and who waits, each a process of its own. Says of each
+ * pair of directories whether the other was refused, got it before it was free, got it then, and kept it from the first.
+ */
+const LOCKS = `
+import errno, fcntl, json, os, select, signal, sys, time
+source, mount, kind = sys.argv[1:]
+def take(dir, flags):
+    (fcntl.flock if kind == 'flock' else fcntl.lockf)(os.open(dir + '/f', os.O_RDWR), fcntl.LOCK_EX | flags)
+def refused(dir):
+    pid = os.fork()
+    if pid == 0:
+        try: take(dir, fcntl.LOCK_NB)
+        except OSError as error: os._exit(error.errno)
+        os._exit(0)
+    return os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == errno.EAGAIN
+def free(dir):
+    for _ in range(300):
+        if not refused(dir): return True
+        time.sleep(0.01)
+class Holder:
+    def __init__(self, dir):
+        self.said, say = os.pipe()
+        hear, self.tell = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            take(dir, 0)
+            os.write(say, b'x')
+            os.read(hear, 1)
+            os._exit(0)
+    def has(self, seconds):
+        return select.select([self.said], [], [], seconds)[0] != []
+    def end(self):
+        os.write(self.tell, b'x')
+        os.waitpid(self.pid, 0)
+found = []
+for one, other in ((source, mount), (mount, source), (mount, mount)):
+    first = Holder(one)
+    assert first.has(10)
+    row = [refused(other)]
+    second = Holder(other)
+    row.append(second.has(0.3))
+    with open(mount + '/g', 'w') as file: file.write('served meanwhile')
+    first.end()
+    row += [second.has(10), refused(one)]
+    second.end()
+    found.append(row + [free(one)])
+# A signal ends a wait for somebody outside, and leaves nothing.
+first = Holder(source)
+assert first.has(10)
+second = Holder(mount)
+assert not second.has(0.3)
+os.kill(second.pid, signal.SIGTERM)
+os.waitpid(second.pid, 0)
+first.end()
+print(json.dumps([found, free(source), free(mount)]))
 `;
 for (const kind of ['flock', 'fcntl'])
   once(`lowerLocks: ${kind} holds against who uses the source, in both directions`, async () => {
     await using m = await passthrough({ lowerLocks: true });
     writeFileSync(join(m.source, 'f'), '');
-    const hold = async (dir: string) => {
-      const child = start('/usr/bin/python3', ['-c', HOLD, join(dir, 'f'), kind], { stdin: true });
-      const locked = new Promise<void>((resolve) => child.stdout!.once('data', () => resolve()));
-      return { locked, end: () => child.stdin!.end('\n'), child };
-    };
-    const attempt = async (dir: string) => {
-      const [said] = await python(
-        dir,
-        `
-f = os.open(P('f'), os.O_RDWR)
-say(result(fcntl.${kind === 'flock' ? 'flock' : 'lockf'}, f, fcntl.LOCK_EX | fcntl.LOCK_NB))
-`,
-      );
-      return said === 'EAGAIN' ? 'busy' : said === null ? 'free' : said;
-    };
-    for (const [one, other] of [
-      [m.source, m.dir],
-      [m.dir, m.source],
-      [m.dir, m.dir],
-    ] as const) {
-      const held = await hold(one);
-      await held.locked;
-      expect(await attempt(other)).toBe('busy');
-      // Who waits gets it when it is free, and serves meanwhile.
-      const waiting = await hold(other);
-      let got = false;
-      void waiting.locked.then(() => {
-        got = true;
-      });
-      expect(await sh('echo served > g; cat g', m.dir)).toBe('served\n');
-      expect(got).toBe(false);
-      held.end();
-      await waiting.locked;
-      expect(await attempt(one)).toBe('busy');
-      waiting.end();
-      await until(async () => (await attempt(other)) === 'free', 'the lock to be free');
-    }
-    // A signal ends a wait for somebody outside, and leaves nothing.
-    const held = await hold(m.source);
-    await held.locked;
-    const waiting = await hold(m.dir);
-    await until(() => m.mount.session.inflight.some(({ operation }) => operation === 'SETLKW'), 'the wait');
-    waiting.child.kill('SIGTERM');
-    await until(() => m.mount.session.inflight.length === 0, 'the wait to end');
-    held.end();
-    await until(async () => (await attempt(m.source)) === 'free', 'the lock to be free');
+    const said = await run('/usr/bin/python3', ['-c', LOCKS, m.source, m.dir, kind]);
+    const row = [true, false, true, true, true];
+    expect(JSON.parse(said)).toEqual([[row, row, row], true, true]);
   });
 
 kernelTest('lowerLocks with several threads is refused in one line', async () => {
