@@ -9,7 +9,7 @@ import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { countThreads } from './critical.ts';
 import { prepareExit } from './exit.ts';
 
-/** `from` is the caller's import.meta.url, `module` the relative path without its extension. */
+/** `from` is the caller's import.meta.url, `module` the relative path without its extension; it may not await at its top level. */
 export function startWorker(from: string, module: string, options: WorkerOptions = {}): Worker {
   prepareExit();
   countThreads();

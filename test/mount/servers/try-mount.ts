@@ -2,6 +2,7 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { MemoryFs } from '../../../src/fs/index.ts';
 import { type MountError, mount } from '../../../src/mount.ts';
+import { umountElsewhere } from '../../../src/umount.ts';
 
 const open = (): string[] =>
   readdirSync('/proc/self/fd').flatMap((fd) => {
@@ -11,6 +12,7 @@ const open = (): string[] =>
       return []; // the one that read the directory
     }
   });
+await umountElsewhere(() => undefined); // the thread that does so stays
 const before = open();
 let error: MountError | undefined;
 try {
