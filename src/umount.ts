@@ -24,7 +24,7 @@ let idle: Worker | undefined;
 export async function umountElsewhere(find: () => Unmounted | undefined): Promise<number> {
   const kept = idle;
   idle = undefined;
-  const worker = kept ?? startWorker(import.meta.url, './abi/umount-thread');
+  const worker = kept ?? start();
   worker.ref();
   const gone = ended(worker);
   try {
@@ -45,9 +45,14 @@ function rest(worker: Worker): void {
   if (worker.threadId < 0) return; // it has ended
   if (idle !== undefined) return worker.postMessage(undefined);
   idle = worker;
+}
+
+function start(): Worker {
+  const worker = startWorker(import.meta.url, './abi/umount-thread');
   worker.once('exit', () => {
     if (idle === worker) idle = undefined;
   });
+  return worker;
 }
 
 /** Rejects when the thread ends, which it does not while it is asked for something. */
