@@ -12,7 +12,8 @@ SECONDS=600 npx vitest run --project device test/uring/random.test.ts
 # Mounts, over both transports.
 OPERATIONS=1000000 npx vitest run test/mount/exerciser.test.ts
 OPERATIONS=200000 npx vitest run test/mount/random.test.ts
-ROWS=all npx vitest run test/mount/posix.test.ts -t 'natively|threads'
+ROWS=all npx vitest run test/mount/posix.test.ts
+WAITERS=10000 npx vitest run --project device test/mount/locks.test.ts
 RACE=60 npx vitest run test/mount/threads-race.test.ts
 FILES=1000000 npx vitest run test/mount/million.test.ts
 MOUNTS=10000 npx vitest run test/mount/uring.test.ts -t mounts

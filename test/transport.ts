@@ -28,8 +28,8 @@ export const KERNEL_DIFFERS = {
     TRANSPORT === 'device'
       ? /Transport endpoint is not connected/
       : /Transport endpoint is not connected|Software caused connection abort/,
-  /** How many may wait for a lock at once. A request that waits keeps its entry. */
-  waiters: TRANSPORT === 'device' ? 10_000 : 200,
+  /** How many may wait for a lock at once, WAITERS at most. A request that waits keeps its entry in a ring. */
+  waiters: TRANSPORT === 'device' ? Number(process.env.WAITERS ?? 2000) : 200,
 };
 
 /** What this machine lacks for the transport; undefined if nothing. */
