@@ -15,14 +15,16 @@ const { offset: AT } = struct({
   f_frsize: u64,
 });
 
-export function statfsIn(view: DataView, at: number) {
-  const of = (member: keyof typeof AT) => count(view, at + AT[member]);
-  return {
-    ...{ blocks: of('f_blocks'), bfree: of('f_bfree'), bavail: of('f_bavail') },
-    ...{ files: of('f_files'), ffree: of('f_ffree') },
-    ...{ bsize: of('f_bsize'), frsize: of('f_frsize'), namelen: of('f_namelen') },
-  };
-}
+export const statfsIn = (view: DataView, at: number) => ({
+  blocks: count(view, at + AT.f_blocks),
+  bfree: count(view, at + AT.f_bfree),
+  bavail: count(view, at + AT.f_bavail),
+  files: count(view, at + AT.f_files),
+  ffree: count(view, at + AT.f_ffree),
+  bsize: count(view, at + AT.f_bsize),
+  frsize: count(view, at + AT.f_frsize),
+  namelen: count(view, at + AT.f_namelen),
+});
 
 /** A filesystem without bounds says 2^63 or so: more than anybody counts. */
 function count(view: DataView, at: number): number {
