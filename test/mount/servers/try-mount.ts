@@ -12,7 +12,8 @@ const open = (): string[] =>
       return []; // the one that read the directory
     }
   });
-await umountElsewhere(() => undefined); // the thread that does so stays
+// The thread that unmounts stays; who may not mount starts none.
+if (process.geteuid!() === 0) await umountElsewhere(() => undefined);
 const before = open();
 let error: MountError | undefined;
 try {
