@@ -7,6 +7,7 @@ import { O_DIRECT } from '../../src/abi/posix.ts';
 import { PassthroughFs } from '../../src/fs/index.ts';
 import { mountAt } from '../../src/mountinfo.ts';
 import { NegotiationError } from '../../src/protocol/init.ts';
+import { PYTHON } from '../interpreter.ts';
 import { client, forgetUnused, kernelTest, mounted, run, sh, start, temporary, until } from '../support.ts';
 import { TRANSPORT } from '../transport.ts';
 import { as, passthrough } from './passthrough.ts';
@@ -162,7 +163,7 @@ for (const kind of ['flock', 'fcntl'])
   once(`lowerLocks: ${kind} holds against who uses the source, in both directions`, async () => {
     await using m = await passthrough({ lowerLocks: true });
     writeFileSync(join(m.source, 'f'), '');
-    const said = await run('/usr/bin/python3', ['-c', LOCKS, m.source, m.dir, kind]);
+    const said = await run(PYTHON, ['-c', LOCKS, m.source, m.dir, kind]);
     const row = [true, false, true, true, true];
     expect(JSON.parse(said)).toEqual([[row, row, row], true, true]);
   });
@@ -255,7 +256,7 @@ kernelTest('idmap: an idmapped mount of the mount shows mapped owners above, and
   chmodSync(m.source, 0o777);
   writeFileSync(join(m.source, 'f'), 'x');
   chownSync(join(m.source, 'f'), 1000, 1000);
-  await run('/usr/bin/python3', ['-c', IDMAP, m.dir, target, '1000', '5000']);
+  await run(PYTHON, ['-c', IDMAP, m.dir, target, '1000', '5000']);
   try {
     expect(await sh('stat -c %u:%g f', target)).toBe('5000:5000\n');
     expect(await sh('stat -c %u:%g f', m.dir)).toBe('1000:1000\n');
@@ -353,7 +354,7 @@ kernelTest(
   async () => {
     const source = temporary();
     await run(
-      '/usr/bin/python3',
+      PYTHON,
       [
         '-c',
         `

@@ -8,6 +8,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
+import { PYTHON } from '../interpreter.ts';
 import { native } from '../random/native.ts';
 import { operations, patience, seed } from '../random/random.ts';
 import { kernelTest, run, temporary } from '../support.ts';
@@ -33,10 +34,7 @@ for (const way of WAYS) {
       await using m = await passthrough(way);
       const args = ['-B', at('../random/instep.py'), m.dir, other.dir, kind, `${seed}`, `${steps}`, every];
       const counts = Object.values(
-        JSON.parse(await run('/usr/bin/python3', args, { timeout: patience(steps) })) as Record<
-          string,
-          [number, number]
-        >,
+        JSON.parse(await run(PYTHON, args, { timeout: patience(steps) })) as Record<string, [number, number]>,
       );
       const sum = (which: 0 | 1): number => counts.reduce((total, each) => total + each[which], 0);
       expect(sum(0)).toBe(steps);

@@ -6,6 +6,7 @@
 import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
+import { PYTHON } from '../interpreter.ts';
 import { kernelTest, run, sh, temporary } from '../support.ts';
 import { TRANSPORT } from '../transport.ts';
 import { as, passthrough } from './passthrough.ts';
@@ -165,7 +166,7 @@ while time.time() < end:
             except OSError: pass
 print(opened, seen)
 `;
-      const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', '--', '/usr/bin/python3', '-c'];
+      const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', '--', PYTHON, '-c'];
       const [found] = await Promise.all([
         run('setpriv', [...nobody, use, m.dir]),
         run('setpriv', [...nobody, swap, m.dir]),
