@@ -16,7 +16,7 @@ export const as = (uid: number, groups: string, script: string, dir: string): Pr
 
 const MODULE = new URL('../../src/fs/passthrough/passthrough-module.ts', import.meta.url);
 /** How long one mount may serve, in ms. */
-const WATCHDOG = 240_000;
+const WATCHDOG = 1_200_000;
 
 export interface PassthroughMount extends AsyncDisposable {
   readonly mount: Mount;

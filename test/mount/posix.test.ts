@@ -20,7 +20,7 @@ import { TRANSPORT } from '../transport.ts';
 import { sharedMemory, THREADS, type Threads } from './shared-memory/mounted.ts';
 
 /** How long one mount may serve all rows, in ms. */
-const WATCHDOG = 240_000;
+const WATCHDOG = 1_200_000;
 
 const rows = Object.entries(posix).map(([name, each]): [string, Row] => [
   name,
