@@ -96,13 +96,13 @@ const memory = ([title, options, rows]: (typeof mounts)[number]): Place => ({
   },
 });
 
-/** What the filesystem in shared memory leaves to the kernel, which does as for native ones: the headings in docs/posix.md. */
+/** What the filesystem in shared memory leaves to the kernel, which mostly does as for native ones: the headings in docs/posix.md. */
 const LEFT_TO_THE_KERNEL = ['Record locks', 'Poll'];
 const threaded = (threads: Threads): Place => ({
   title: `threads ${threads}`,
   rows: threads === 'cpus' ? part(3, TRANSPORT === 'device' ? 2 : 0) : part(10, threads),
   mount: (watch) => sharedMemory({ ...LIKE_A_DISK, threads }, {}, watch),
-  differing: ({ out, why }, native) => [LEFT_TO_THE_KERNEL.includes(why) ? native : out],
+  differing: ({ out, why }, native) => (LEFT_TO_THE_KERNEL.includes(why) ? [native, out] : [out]),
 });
 
 const places: readonly Place[] = [...mounts.map(memory), ...THREADS.map(threaded)];
