@@ -17,6 +17,8 @@ const CLIENTS = 16;
 const SECONDS = Number(process.env.RACE ?? 5);
 /** After so many seconds all stand still, and what is in the memory is checked. */
 const ROUND = 2.5;
+/** What has to have happened, each of it. */
+const EACH = ['create', 'link', 'unlink', 'move', 'exchange', 'rmdir', 'read', 'own_rename'];
 
 kernelTest(
   `${CLIENTS} clients race for the same nodes while they are forgotten: no count and no name is lost`,
@@ -27,7 +29,10 @@ kernelTest(
     await using m = await sharedMemory(options, {}, { watchdog: timeout });
     const sums: Record<string, number> = {};
     const end = Date.now() + SECONDS * 1000;
-    for (let round = 0; Date.now() < end; round++) {
+    // A busy machine does little in a round: it goes on until all has happened, for so long at most.
+    const last = end + 45_000;
+    const missing = () => EACH.some((name) => sums[name] === undefined) && Date.now() < last;
+    for (let round = 0; Date.now() < end || missing(); round++) {
       let racing = true;
       const args = ['-B', program, m.dir, `${seed + round}`, `${ROUND}`, `${CLIENTS}`];
       const race = run(PYTHON, args, { timeout }).finally(() => {
@@ -43,11 +48,7 @@ kernelTest(
       for (const [name, times] of Object.entries(done)) sums[name] = (sums[name] ?? 0) + times;
     }
     console.log(`served ${m.mount.served.join(', ')}; ${JSON.stringify(sums)}`);
-    // In a minute all of it happens; in seconds, on a busy machine, some of it does.
-    if (SECONDS < 60) expect(Object.values(sums).reduce((sum, times) => sum + times, 0)).toBeGreaterThan(CLIENTS);
-    else
-      for (const name of ['create', 'link', 'unlink', 'move', 'exchange', 'rmdir', 'read', 'own_rename'])
-        expect(sums[name], name).toBeGreaterThan(0);
+    for (const name of EACH) expect(sums[name], name).toBeGreaterThan(0);
     for (const served of m.mount.served) expect(served).toBeGreaterThan(0);
     await sh('rm -r a b c', m.dir);
     await forgotten(m.tree, m.dir);

@@ -325,7 +325,8 @@ export class PassthroughFs implements Filesystem {
       try {
         this.#label(request, dirfd, name);
         const entry = this.#given(this.#lower.adopt(fd, false));
-        return { entry, open: { ...open, ...this.#handed?.open(entry.nodeid, fd) } };
+        const way = this.#handed?.open(entry.nodeid, fd);
+        return { entry, open: way ? { ...open, ...way } : open };
       } catch (error) {
         unlinkat(dirfd, this.#scratch.name(name), 0);
         this.#descriptors.release(open.fh);
@@ -342,7 +343,8 @@ export class PassthroughFs implements Filesystem {
       try {
         // Nothing but this handle would hold it: when it is closed the kernel may know of it still.
         const entry = this.#given(this.#lower.adopt(fd, false, true));
-        return { entry, open: { ...open, ...this.#handed?.open(entry.nodeid, fd) } };
+        const way = this.#handed?.open(entry.nodeid, fd);
+        return { entry, open: way ? { ...open, ...way } : open };
       } catch (error) {
         this.#descriptors.release(open.fh);
         throw error;
