@@ -6,15 +6,26 @@
  * ends, and it is empty but for connections that are there.
  *
  * FUSE over io_uring is switched on for the mounts of the tests, and put back.
+ *
+ * What tests start is compiled (compiled.ts).
  */
 import { execFileSync } from 'node:child_process';
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { CONNECTIONS, mountAt } from '../src/mountinfo.ts';
 import { PARAMETER } from '../src/uring/transport-system.ts';
+import { compile } from './compiled.ts';
 import { lacking } from './support.ts';
 
-export default function setup(): (() => void) | undefined {
-  if (lacking !== undefined) return undefined;
+export default function setup(): () => void {
+  const built = compile();
+  const undo = lacking === undefined ? machine() : undefined;
+  return () => {
+    undo?.();
+    rmSync(built, { recursive: true });
+  };
+}
+
+function machine(): (() => void) | undefined {
   mountControl();
   return switchOn();
 }

@@ -1,14 +1,14 @@
 /** Hooks at exit: they run, whatever it was that ended the process, in order and all of them. */
 import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { compiled } from '../compiled.ts';
 
-const fixture = (name: string) => fileURLToPath(new URL(`./fixtures/${name}.ts`, import.meta.url));
+const fixture = (name: string) => compiled(`test/abi/fixtures/${name}.ts`);
 
 /** Runs a program until it has ended as told. */
 const end = (how: string, program = fixture('exit')): Promise<{ status: unknown; stdout: string; stderr: string }> =>
   new Promise((resolve) => {
-    const args = ['--import', 'tsx', program, how];
+    const args = [program, how];
     execFile(process.execPath, args, { timeout: 20_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) =>
       resolve({ status: error === null ? 0 : (error.code ?? error.signal), stdout, stderr }),
     );

@@ -4,13 +4,12 @@
  * umount2(2) has not: refused before anything else is looked at, for root and others.
  */
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { EINVAL } from '../../src/abi/errno.ts';
 import { startWorker } from '../../src/abi/worker.ts';
+import { compiled } from '../compiled.ts';
 
 const execute = promisify(execFile);
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -48,26 +47,8 @@ test('a thread starts from the sources, under tsx', async () => {
   expect(await run(module, '--import', 'tsx')).toBe(`${EINVAL.errno}\n`);
 });
 
-test('a thread starts from the compiled package, without tsx', { timeout: 120_000 }, async () => {
-  // Where koffi is found from, and nobody else looks. Not dist/: that is the user's.
-  const cache = join(root, 'node_modules/.cache');
-  await mkdir(cache, { recursive: true });
-  const out = await mkdtemp(join(cache, 'rawfuse-worker-'));
-  try {
-    const args = [
-      join(root, 'node_modules/typescript/bin/tsc'),
-      '-p',
-      'tsconfig.build.json',
-      '--noCheck',
-      '--outDir',
-      out,
-    ];
-    await execute(process.execPath, args, { cwd: root, timeout: 100_000 });
-    await writeFile(join(out, 'package.json'), '{ "type": "module" }'); // node_modules ends the reach of ours
-    expect(await run(pathToFileURL(join(out, 'src/abi/worker.js')))).toBe(`${EINVAL.errno}\n`);
-  } finally {
-    await rm(out, { recursive: true });
-  }
+test('a thread starts from the compiled package, without tsx', async () => {
+  expect(await run(pathToFileURL(compiled('src/abi/worker.ts')))).toBe(`${EINVAL.errno}\n`);
 });
 
 test('a module that is not there is an error of the thread, not silence', async () => {

@@ -7,6 +7,7 @@ import { O_DIRECT } from '../../src/abi/posix.ts';
 import { PassthroughFs } from '../../src/fs/index.ts';
 import { mountAt } from '../../src/mountinfo.ts';
 import { NegotiationError } from '../../src/protocol/init.ts';
+import { compiled } from '../compiled.ts';
 import { PYTHON } from '../interpreter.ts';
 import { client, forgetUnused, kernelTest, mounted, run, sh, start, temporary, until } from '../support.ts';
 import { TRANSPORT } from '../transport.ts';
@@ -65,7 +66,7 @@ kernelTest('a mount within its own source is not entered, and nothing hangs', as
   writeFileSync(join(source, 'file'), 'here');
   const child = start(
     process.execPath,
-    ['--import', 'tsx', join(ROOT, 'tools/cli.ts'), 'mount', 'passthrough', source, dir, '--transport', TRANSPORT],
+    [compiled('tools/cli.ts'), 'mount', 'passthrough', source, dir, '--transport', TRANSPORT],
     { cwd: ROOT },
   );
   try {
@@ -291,17 +292,7 @@ once('when descriptors run out clients get ENFILE, the server says why, and it r
   const source = temporary();
   const dir = temporary();
   for (let i = 0; i < 400; i++) writeFileSync(join(source, `f${i}`), `${i}`);
-  const args = [
-    '--import',
-    'tsx',
-    join(ROOT, 'tools/cli.ts'),
-    'mount',
-    'passthrough',
-    source,
-    dir,
-    '--transport',
-    TRANSPORT,
-  ];
+  const args = [compiled('tools/cli.ts'), 'mount', 'passthrough', source, dir, '--transport', TRANSPORT];
   const child = start(
     'sh',
     ['-c', 'ulimit -n 256; exec "$@"', '-', process.execPath, ...args, '-o', 'inode_handles=descriptors'],

@@ -1,42 +1,22 @@
 /**
  * The command `rawfuse`, run as its users run it: what it prints, what it ends with, and that whatever ends a
- * mount leaves nothing behind. It is compiled once, into a directory of its own, since that starts faster; one test
- * runs it from the sources.
+ * mount leaves nothing behind. It is compiled; one test runs it from the sources.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { mount as sysMount } from '../../src/abi/syscall.ts';
 import { connectionDirectory, mountAt } from '../../src/mountinfo.ts';
 import { mountOptions } from '../../src/options.ts';
+import { compiled } from '../compiled.ts';
 import { kernelTest, run, sh, start, temporary, until } from '../support.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
 const root = process.geteuid!() === 0;
 
-let built: string;
-let cli: string;
-beforeAll(async () => {
-  const cache = join(ROOT, 'node_modules/.cache');
-  mkdirSync(cache, { recursive: true });
-  built = mkdtempSync(join(cache, 'cli-test-'));
-  cli = join(built, 'tools/cli.js');
-  await run(join(ROOT, 'node_modules/.bin/tsc'), ['-p', join(ROOT, 'tsconfig.build.json'), '--outDir', built]);
-  writeFileSync(join(built, 'package.json'), '{ "type": "module" }');
-}, 60_000);
-afterAll(() => rmSync(built, { recursive: true, force: true }));
+const cli = compiled('tools/cli.ts');
 
 /** The programs and mounts of the test that runs: whatever became of it, they go with it. */
 const children: ChildProcess[] = [];

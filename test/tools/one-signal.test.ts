@@ -6,16 +6,15 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect } from 'vitest';
 import { mountAt } from '../../src/mountinfo.ts';
+import { compiled } from '../compiled.ts';
 import { kernelTest, run, temporary, until } from '../support.ts';
-
-const CLI = join(import.meta.dirname, '../../tools/cli.ts');
 
 kernelTest(
   'two SIGINTs at once are one: what is open goes on; a later one ends it',
   async () => {
     const dir = join(temporary(), 'mnt');
     mkdirSync(dir);
-    const program = spawn(process.execPath, ['--import', 'tsx', CLI, 'mount', 'memory', dir], {
+    const program = spawn(process.execPath, [compiled('tools/cli.ts'), 'mount', 'memory', dir], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const lines: string[] = [];

@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { compiled } from '../compiled.ts';
 import { ROOT } from '../installed.ts';
 import { sh, start, temporary, until } from '../support.ts';
 
@@ -26,9 +27,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-const TSX = join(ROOT, 'node_modules/tsx/dist/cli.mjs');
-const env = { ...process.env, TSX_TSCONFIG_PATH: join(ROOT, 'tsconfig.json') };
-const argsOf = (name: string, args: readonly string[]) => [TSX, join(ROOT, `examples/uring-${name}.ts`), ...args];
+const argsOf = (name: string, args: readonly string[]) => [compiled(`examples/uring-${name}.ts`), ...args];
 
 interface Ended {
   readonly status: number | null;
@@ -38,14 +37,14 @@ interface Ended {
 /** Runs an example to its end. */
 const example = (name: string, ...args: string[]): Promise<Ended> =>
   new Promise((resolve) => {
-    const child = execFile(process.execPath, argsOf(name, args), { env, timeout: 30_000 }, (_, out, err) =>
+    const child = execFile(process.execPath, argsOf(name, args), { timeout: 30_000 }, (_, out, err) =>
       resolve({ status: child.exitCode, out, err }),
     );
   });
 
 /** Starts a program that goes on; what it has written so far. */
 function going(program: string, args: readonly string[]) {
-  const child = start(program, args, { env });
+  const child = start(program, args);
   children.push(child);
   const said = { out: '', err: '' };
   child.stdout!.on('data', (chunk) => {
@@ -75,7 +74,8 @@ describe('uring-copy', () => {
        for i in $(seq 300); do echo $i > a/b/$i; done
        ln -s ../a/1 a/b/link; ln -s nowhere a/dangling
        chmod 600 a/1; chmod 4755 a/4096; chmod 555 a/b/c; chmod 700 empty
-       find . -depth | while read -r each; do touch -h -d "2001-02-03 04:05:0$((RANDOM % 10)).5" "$each"; done
+       n=0; for each in a/b/*; do ((n++ % 100)) || touch -h -d "2001-02-03 04:05:0$((n % 7)).5" "$each"; done
+       touch -h -d "2002-02-03 04:05:06.25" a/dangling a/1; touch -d "2003-02-03 04:05:07.75" a/b/c a/b empty a .
        cp -a . ../expected`,
       dir,
     );
@@ -136,8 +136,11 @@ describe('uring-grep', () => {
   async function both(...args: string[]) {
     const lines = ({ out }: Ended) => out.split('\n').sort();
     const theirs = await new Promise<Ended>((resolve) => {
-      const child = execFile('grep', ['-rnFI', ...args], { env: { ...env, LC_ALL: 'C.UTF-8' } }, (_, out, err) =>
-        resolve({ status: child.exitCode, out, err }),
+      const child = execFile(
+        'grep',
+        ['-rnFI', ...args],
+        { env: { ...process.env, LC_ALL: 'C.UTF-8' } },
+        (_, out, err) => resolve({ status: child.exitCode, out, err }),
       );
     });
     const ours = await example('grep', ...args);

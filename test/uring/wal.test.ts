@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { appendFileSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { compiled } from '../compiled.ts';
 import { ROOT } from '../installed.ts';
 import { temporary, until } from '../support.ts';
 
@@ -17,12 +18,11 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-const env = { ...process.env, TSX_TSCONFIG_PATH: join(ROOT, 'tsconfig.json'), WAL_SEGMENT: '1000' };
+const env = { ...process.env, WAL_SEGMENT: '1000' };
 
 /** Starts the program; what it has said so far. */
 function wal(...args: string[]) {
-  // Not through tsx's own process, which a SIGKILL would end alone.
-  const child = spawn(process.execPath, ['--import', 'tsx', join(ROOT, 'examples/wal.ts'), ...args], {
+  const child = spawn(process.execPath, [compiled('examples/wal.ts'), ...args], {
     env,
     cwd: ROOT,
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -3,8 +3,9 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { rmdirSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { abortConnection, isFuse, mountAt } from '../../../src/mountinfo.ts';
+import { compiled } from '../../compiled.ts';
 import { run, temporary, until } from '../../support.ts';
 
 /** How a process ended. */
@@ -23,8 +24,13 @@ export class ServerProcess {
 
   /** Starts `script` of this directory as `script DIR ...args`; `wrap` is a command that starts what follows it. */
   constructor(script: string, args: readonly string[] = [], wrap: readonly string[] = []) {
-    const file = fileURLToPath(new URL(script, import.meta.url));
-    const [program, ...rest] = [...wrap, process.execPath, '--import', 'tsx', file, this.dir, ...args];
+    const [program, ...rest] = [
+      ...wrap,
+      process.execPath,
+      compiled(join('test/mount/servers', script)),
+      this.dir,
+      ...args,
+    ];
     this.process = spawn(program!, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.process.stdout!.on('data', (text) => {
       this.out += text;

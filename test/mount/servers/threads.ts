@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import { mount } from '../../../src/mount.ts';
+import { beside } from '../../compiled.ts';
 import { Files, type SharedFsOptions } from '../threads/shared-fs.ts';
 
 export type Behaviour = 'serve' | 'serve slowly' | 'exit' | 'exit while slow' | 'throw';
@@ -18,7 +19,7 @@ const filesystem: SharedFsOptions = {
   memory: Files.memory(),
   handlers: behaviour.includes('slow') ? 'slow' : 'sync',
 };
-const mine = await mount(new URL('../threads/shared-fs.ts', import.meta.url), directory, {
+const mine = await mount(beside('../threads/shared-fs', import.meta.url), directory, {
   threads: threads === 'cpus' ? 'cpus' : Number(threads),
   transport,
   filesystem,
