@@ -16,7 +16,6 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EBADF, EEXIST, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTTY, EPERM, ESTALE } from '../../src/abi/errno.ts';
-import { fuse_in_header } from '../../src/abi/fuse.ts';
 import { FUSE_POLL_SCHEDULE_NOTIFY, FUSE_SETXATTR_ACL_KILL_SGID } from '../../src/abi/fuse-constants.ts';
 import {
   O_EXCL,
@@ -36,15 +35,10 @@ import { type Watch, watch } from '../../src/abi/syscall.ts';
 import { encodeAcl, PassthroughFs, type PassthroughOptions } from '../../src/fs/index.ts';
 import type { Connection } from '../../src/protocol/connection.ts';
 import type { DirectoryReply, Dirent } from '../../src/protocol/dirent.ts';
-import { Request } from '../../src/protocol/request.ts';
 import { temporary, until } from '../support.ts';
+import { at } from './requests.ts';
 
 const ROOT = 1;
-function at(nodeid: number, uid = 0, gid = 0): Request {
-  const view = new DataView(new ArrayBuffer(fuse_in_header.size));
-  fuse_in_header.encode(view, 0, { len: 40, opcode: 1, unique: 2n, nodeid, uid, gid, pid: 1, total_extlen: 0 });
-  return new Request(view);
-}
 const FLAGS = { flags: O_RDONLY, open_flags: 0 };
 const NEW = { mode: S_IFREG | 0o644, umask: 0, open_flags: 0 };
 

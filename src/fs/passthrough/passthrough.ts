@@ -276,9 +276,8 @@ export class PassthroughFs implements Filesystem {
     return this.#lower.use(request.nodeid, (dirfd) => {
       done(this.#making(request, () => make(dirfd)));
       try {
-        const entry = this.#enter(request, dirfd, name);
-        this.#label(request, dirfd, name);
-        return entry;
+        this.#label(request, dirfd, name); // first: what is entered is counted
+        return this.#enter(request, dirfd, name);
       } catch (error) {
         // Nobody has seen it yet.
         if (unlinkat(dirfd, this.#scratch.name(name), 0) < 0) unlinkat(dirfd, this.#scratch.name(name), AT_REMOVEDIR);
