@@ -239,6 +239,11 @@ export const MSG_DONTWAIT = 0x40;
 export const EPOLL_CLOEXEC = O_CLOEXEC;
 export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
+export const EPOLL_CTL_MOD = 3;
+/** Told of once for each time that it becomes ready. */
+export const EPOLLET = 2 ** 31;
+/** struct epoll_event, in bytes, and where its data begins: packed on x86-64. */
+export const EPOLL_EVENT = process.arch === 'x64' ? { size: 12, data: 4 } : { size: 16, data: 8 };
 
 // mount(2), <linux/mount.h>
 export const MS_RDONLY = 1;

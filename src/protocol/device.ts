@@ -81,6 +81,8 @@ export class DeviceTransport implements Transport {
   readonly #fd: number;
   readonly #session: Session;
   #watch: Watch | undefined;
+  /** On descriptors of the filesystem's. */
+  readonly #others = new Set<Watch>();
   #sizes = { request: FUSE_MIN_READ_BUFFER, reply: FUSE_MIN_READ_BUFFER };
   #free: Slot[] = [];
   #large: DeviceBuffers[] = [];
@@ -137,6 +139,19 @@ export class DeviceTransport implements Transport {
     this.#resting = true;
     this.#watch?.close();
     this.#watch = undefined;
+    this.#unwatchOthers();
+  }
+
+  watch(fd: number, ready: () => void): () => void {
+    const other = watch(fd, { readable: true }, ready);
+    this.#others.add(other);
+    return () => {
+      if (this.#others.delete(other)) other.close();
+    };
+  }
+  #unwatchOthers(): void {
+    for (const other of this.#others) other.close();
+    this.#others.clear();
   }
 
   /** Reads what there is: also how it learns, before the loop would tell, that the connection is over. */
@@ -337,6 +352,7 @@ export class DeviceTransport implements Transport {
     if (this.#closed) return;
     this.#closed = true;
     this.#watch?.close();
+    this.#unwatchOthers();
     try {
       close(this.#fd);
     } catch {

@@ -17,10 +17,10 @@
  * the nodeid must go on meaning the same file, unlinked or not. `NodeTable` in rawfuse/fs keeps the books.
  */
 import type { InitFlag } from '../abi/fuse-constants.ts';
+import type { Connection } from './connection.ts';
 import type { DirectoryReply } from './dirent.ts';
 import type { Args, OperationName, Result } from './operations.ts';
 import type { Request } from './request.ts';
-import type { Connection } from './session.ts';
 
 type Answerable<T> = T | Promise<T>;
 type Method<N extends OperationName> = (request: Request, args: Args<N>) => Answerable<Result<N>>;

@@ -40,6 +40,11 @@ export interface Transport {
   resize(sizes: { request: number; reply: number }): void;
   /** A descriptor of the connection that another thread may write notifications to, until it closes it. */
   duplicate(): number;
+  /**
+   * Calls `ready` on the thread that serves while a descriptor is readable, again and again, until what is returned is called or
+   * the transport ends. It does not throw. Absent where no filesystem is served.
+   */
+  watch?(fd: number, ready: () => void): () => void;
   /** Ends the transport from this side. */
   close(): void;
   /** Resolves when the kernel uses nothing of the transport's any more and its descriptors are closed. Absent: when `close` returns. */

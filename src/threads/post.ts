@@ -17,6 +17,7 @@ export class Post implements Beside {
   readonly park: Beside['park'] = nothing;
   readonly resume: () => void = nothing;
   readonly resize: Beside['resize'] = nothing;
+  readonly watch: Beside['watch'] = () => nothing; // the ring does
   readonly close: () => void = nothing;
 
   /** `look` has the mounting thread look how the connection ended. */

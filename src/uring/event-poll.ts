@@ -6,11 +6,10 @@
 import { isMainThread } from 'node:worker_threads';
 import { SystemError } from '../abi/errno.ts';
 import { atExit } from '../abi/exit.ts';
-import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, POLLIN, POLLOUT } from '../abi/posix.ts';
+import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_EVENT, POLLIN, POLLOUT } from '../abi/posix.ts';
 import { addressOf, close, SYS, systemCall, type Watch, watch } from '../abi/syscall.ts';
 
-/** struct epoll_event: packed on x86-64. */
-const [EVENT, DATA] = process.arch === 'x64' ? [12, 4] : [16, 8];
+const { size: EVENT, data: DATA } = EPOLL_EVENT;
 /** Events that are taken at a time; the rest comes with the next turn. */
 const MOST = 64;
 

@@ -158,6 +158,24 @@ export class Ring implements Engine, AsyncDisposable {
     if (this.#slots.get(ticket)) this.cancelOf(SUBSYSTEM.operation, ticket.slot, ticket.generation);
   }
 
+  /** Calls `ready` while a descriptor is readable, until what is returned is called or the ring is closed: also on a thread that sleeps in `wait`. */
+  watch(fd: number, ready: () => void): () => void {
+    let over = false;
+    let ticket!: Ticket;
+    const wait = () => {
+      ticket = this.submit('POLL_ADD', { fd, op_flags: POLLIN }, (res) => {
+        if (res < 0 || over || this.#closing) return;
+        ready();
+        if (!over) wait();
+      });
+    };
+    wait();
+    return () => {
+      over = true;
+      this.cancel(ticket);
+    };
+  }
+
   /** Cancels an operation of another subsystem's. */
   cancelOf(subsystem: Subsystem, slot: number, generation: number): void {
     const addr = userData(lowWord(subsystem, slot), generation);

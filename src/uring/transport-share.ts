@@ -4,7 +4,7 @@ import type { DeviceTransport } from '../protocol/device.ts';
 /** What is beside the ring: the device, or in one of several threads what stands for it. */
 export type Beside = Pick<
   DeviceTransport,
-  'start' | 'beside' | 'look' | 'answer' | 'release' | 'park' | 'resume' | 'resize' | 'duplicate' | 'close'
+  'start' | 'beside' | 'look' | 'answer' | 'release' | 'park' | 'resume' | 'resize' | 'duplicate' | 'watch' | 'close'
 >;
 /** What one of several threads has of a ring. */
 export interface Share {

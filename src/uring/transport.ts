@@ -466,6 +466,10 @@ export class UringTransport implements Transport {
     return this.#device.duplicate();
   }
 
+  watch(fd: number, ready: () => void): () => void {
+    return this.#ring === undefined ? this.#device.watch(fd, ready) : this.#ring.watch(fd, ready);
+  }
+
   // The end.
 
   /** Lets everything stand as it is: the thread is about to end, and the kernel takes back what is its. */

@@ -1,4 +1,5 @@
 /** PassthroughFs without a mount, its methods called directly: what a kernel would not ask, and its books. Needs root for what it makes as others. */
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   lstatSync,
@@ -15,20 +16,29 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EBADF, EEXIST, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTTY, EPERM, ESTALE } from '../../src/abi/errno.ts';
-import { fuse_in_header } from '../../src/abi/fuse.ts';
-import { FUSE_SETXATTR_ACL_KILL_SGID } from '../../src/abi/fuse-constants.ts';
-import { O_EXCL, O_RDONLY, O_RDWR, S_IFDIR, S_IFMT, S_IFREG } from '../../src/abi/posix.ts';
+import { FUSE_POLL_SCHEDULE_NOTIFY, FUSE_SETXATTR_ACL_KILL_SGID } from '../../src/abi/fuse-constants.ts';
+import {
+  O_EXCL,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_RDWR,
+  POLLERR,
+  POLLIN,
+  POLLOUT,
+  POLLPRI,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFMT,
+  S_IFREG,
+} from '../../src/abi/posix.ts';
+import { type Watch, watch } from '../../src/abi/syscall.ts';
 import { encodeAcl, PassthroughFs, type PassthroughOptions } from '../../src/fs/index.ts';
+import type { Connection } from '../../src/protocol/connection.ts';
 import type { DirectoryReply, Dirent } from '../../src/protocol/dirent.ts';
-import { Request } from '../../src/protocol/request.ts';
-import { temporary } from '../support.ts';
+import { temporary, until } from '../support.ts';
+import { at } from './requests.ts';
 
 const ROOT = 1;
-function at(nodeid: number, uid = 0, gid = 0): Request {
-  const view = new DataView(new ArrayBuffer(fuse_in_header.size));
-  fuse_in_header.encode(view, 0, { len: 40, opcode: 1, unique: 2n, nodeid, uid, gid, pid: 1, total_extlen: 0 });
-  return new Request(view);
-}
 const FLAGS = { flags: O_RDONLY, open_flags: 0 };
 const NEW = { mode: S_IFREG | 0o644, umask: 0, open_flags: 0 };
 
@@ -279,5 +289,133 @@ test('options that can’t be are refused in one line', () => {
   expect(() => new PassthroughFs({ source: join(source, 'absent') })).toThrow('open: no such file or directory');
   expect(() => new PassthroughFs({ source: '/proc', inodeHandles: 'handles' })).toThrow(
     /no file handles to open files by/u,
+  );
+});
+
+/** A connection that notes which polls were told of. */
+class PlayedConnection {
+  readonly told: bigint[] = [];
+  readonly watched = new Set<Watch>();
+  readonly agreed = new Set<string>();
+  readonly minor = 38;
+  readonly notify = { poll: async (kh: bigint) => void this.told.push(kh) };
+  readonly warn = () => {};
+  readonly watch = (fd: number, ready: () => void) => {
+    const mine = watch(fd, { readable: true }, ready);
+    this.watched.add(mine);
+    return () => {
+      this.watched.delete(mine);
+      mine.close();
+    };
+  };
+  /** Waits until these were told of, and then a while for more. */
+  async tells(...khs: bigint[]): Promise<void> {
+    await until(() => this.told.length >= khs.length, `${khs.length} to be told of`);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(this.told).toEqual(khs);
+  }
+}
+
+describe('poll', () => {
+  const SCHEDULE = FUSE_POLL_SCHEDULE_NOTIFY;
+  const closing = { flags: 0, release_flags: 0, lock_owner: 0n };
+  /** With a FIFO, of which the kernel itself would take care: here it is a lower file that is not always ready. */
+  function withFifo() {
+    const fs = serve();
+    const connection = new PlayedConnection();
+    fs.init(connection as unknown as Connection);
+    fs.mknod(at(ROOT), { name: 'fifo', mode: S_IFIFO | 0o600, rdev: 0, umask: 0 });
+    const { nodeid } = fs.lookup(at(ROOT), { name: 'fifo' });
+    const { fh } = fs.open(at(nodeid), { flags: O_RDWR | O_NONBLOCK, open_flags: 0 });
+    const poll = (events: number, flags = SCHEDULE, kh = 7n) => fs.poll(at(nodeid), { fh, kh, flags, events }).revents;
+    return { fs, connection, nodeid, fh, poll };
+  }
+
+  test('says what the lower file says, and tells once who waits', async () => {
+    const { fs, connection, nodeid, fh, poll } = withFifo();
+    expect(poll(POLLIN, 0)).toBe(0);
+    expect(connection.watched.size).toBe(0); // nobody waits
+    expect(poll(POLLIN | POLLOUT, 0)).toBe(POLLOUT);
+    expect(poll(POLLIN)).toBe(0);
+    await connection.tells();
+    writeFileSync(join(source, 'fifo'), 'x');
+    await connection.tells(7n);
+    // Who has not asked again waits for nothing.
+    writeFileSync(join(source, 'fifo'), 'x');
+    await connection.tells(7n);
+    expect([poll(POLLIN), poll(POLLIN)]).toEqual([POLLIN, POLLIN]);
+    writeFileSync(join(source, 'fifo'), 'x');
+    await connection.tells(7n, 7n);
+    fs.release(at(nodeid), { fh, ...closing });
+  });
+
+  test('an open file that gets the descriptor of one before it is watched anew', async () => {
+    const { fs, connection, nodeid, fh, poll } = withFifo();
+    expect(poll(POLLIN)).toBe(0);
+    fs.release(at(nodeid), { fh, ...closing });
+    // The thread that waits has taken some numbers meanwhile.
+    const opened: number[] = [];
+    while (opened.at(-1) !== fh) opened.push(fs.open(at(nodeid), { flags: O_RDWR | O_NONBLOCK, open_flags: 0 }).fh);
+    for (const other of opened.slice(0, -1)) fs.release(at(nodeid), { fh: other, ...closing });
+    expect(poll(POLLIN, SCHEDULE, 8n)).toBe(0);
+    writeFileSync(join(source, 'fifo'), 'x');
+    await connection.tells(8n);
+    fs.release(at(nodeid), { fh, ...closing });
+  });
+
+  test('a file without a poll of its own is always ready, and is watched by nobody', () => {
+    const { fs, connection, nodeid, fh } = withFifo();
+    const file = fs.create(at(ROOT), { ...NEW, name: 'f', flags: O_RDWR });
+    const { revents } = fs.poll(at(file.entry.nodeid), {
+      ...{ fh: file.open.fh, kh: 9n, flags: SCHEDULE, events: POLLIN | POLLOUT | POLLPRI },
+    });
+    expect(revents).toBe(POLLIN | POLLOUT);
+    expect(connection.watched.size).toBe(0);
+    fs.release(at(file.entry.nodeid), { fh: file.open.fh, ...closing });
+    fs.release(at(nodeid), { fh, ...closing });
+  });
+
+  test('nothing is left of it', async () => {
+    const use = async () => {
+      const { fs, connection, nodeid, fh, poll } = withFifo();
+      expect(poll(POLLIN)).toBe(0);
+      fs.release(at(nodeid), { fh, ...closing });
+      made.pop()!.destroy();
+      expect([connection.watched.size, fs.opened]).toEqual([0, 0]);
+      rmSync(join(source, 'fifo'));
+      // Its thread has no other way to say that it is gone.
+      const open = () => readdirSync('/proc/self/fd').length;
+      for (let before = 0; before !== open(); await new Promise((resolve) => setTimeout(resolve, 200))) before = open();
+      return open();
+    };
+    const first = await use();
+    await until(async () => (await use()) <= first, 'all descriptors to be closed');
+  });
+
+  const hostname = '/proc/sys/kernel/hostname';
+  test.runIf(root && existsSync(hostname))(
+    'news that asking ends is told until somebody was told, or has read',
+    async () => {
+      const fs = new PassthroughFs({ source: '/proc/sys/kernel' });
+      made.push(fs);
+      const connection = new PlayedConnection();
+      fs.init(connection as unknown as Connection);
+      const { nodeid } = fs.lookup(at(ROOT), { name: 'hostname' });
+      const { fh } = fs.open(at(nodeid), { flags: O_RDONLY, open_flags: 0 });
+      const poll = () => fs.poll(at(nodeid), { fh, kh: 7n, flags: SCHEDULE, events: POLLPRI }).revents;
+      // In a namespace of its own, and told of everywhere.
+      const change = () => execFileSync('unshare', ['--uts', 'hostname', 'rawfuse-test']);
+      poll();
+      expect(poll()).toBe(0);
+      change();
+      await connection.tells(7n);
+      expect([poll(), poll()]).toEqual([POLLPRI | POLLERR, 0]);
+      change();
+      await connection.tells(7n, 7n);
+      const args = { fh, offset: 0, size: 64, read_flags: 0, lock_owner: undefined, flags: 0 };
+      expect(fs.read(at(nodeid), args, Buffer.alloc(64))).toBeGreaterThan(0);
+      expect(poll()).toBe(0);
+      fs.release(at(nodeid), { fh, ...closing });
+    },
   );
 });

@@ -40,13 +40,13 @@ import {
   SEEK_DATA,
   SEEK_HOLE,
 } from '../../abi/posix.ts';
+import type { Connection } from '../../protocol/connection.ts';
 import type { DirectoryReply } from '../../protocol/dirent.ts';
 import type { Filesystem, Promised } from '../../protocol/filesystem.ts';
 import { NegotiationError } from '../../protocol/init.ts';
 import { encodeName } from '../../protocol/names.ts';
 import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
-import type { Connection } from '../../protocol/session.ts';
 import { Locks } from '../locks.ts';
 import { HandleTable, MAP_MAX } from '../nodes.ts';
 import { isAcl, setAcl } from './access.ts';

@@ -109,6 +109,7 @@ export class Data {
 
   read({ fh, offset, size }: Args<'READ'>, reply: Buffer): number {
     const fd = this.#for(fh, reply, offset, size);
+    if (offset === 0) this.#descriptors.dropNews(fh);
     let at = done(pread(fd, reply, size, offset));
     while (at > 0 && at < size) {
       // The end of the file, most likely. Fewer bytes would be taken for it.

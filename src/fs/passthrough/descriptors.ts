@@ -16,12 +16,15 @@ const OPEN = 1;
 
 export class Descriptors {
   readonly #words: Int32Array;
+  /** Of each, events of poll(2) that were seen, and nobody was told of. @see polls.ts */
+  readonly #news: Int32Array;
 
   constructor(shared: SharedArrayBuffer) {
-    this.#words = new Int32Array(shared);
+    this.#words = new Int32Array(shared, 0, MOST);
+    this.#news = new Int32Array(shared, 4 * MOST, MOST);
   }
   static share(): SharedArrayBuffer {
-    return new SharedArrayBuffer(MOST * 4);
+    return new SharedArrayBuffer(2 * MOST * 4);
   }
 
   /** Keeps an open file, and the descriptor for its direct I/O: the handle to give to the kernel. */
@@ -31,6 +34,7 @@ export class Descriptors {
       if (direct) closeQuietly(direct);
       throw ENFILE;
     }
+    this.dropNews(fd);
     Atomics.store(this.#words, fd, OPEN + direct);
     return fd;
   }
@@ -42,6 +46,16 @@ export class Descriptors {
   /** Its descriptor for direct I/O, 0 where it has none. */
   direct(fh: number): number {
     return Atomics.load(this.#words, fh) - OPEN;
+  }
+  keepNews(fd: number, events: number): void {
+    if (events !== 0) Atomics.or(this.#news, fd, events);
+  }
+  /** Those of `events` that there are. */
+  takeNews(fd: number, events: number): number {
+    return this.#news[fd] === 0 ? 0 : Atomics.and(this.#news, fd, ~events) & events;
+  }
+  dropNews(fd: number): void {
+    if (this.#news[fd] !== 0) Atomics.store(this.#news, fd, 0);
   }
   /** Closes what a handle stands for. */
   release(fh: number): void {

@@ -9,7 +9,7 @@
  */
 import { ENOTTY, EPERM, Errno } from '../../abi/errno.ts';
 import { FOPEN_PASSTHROUGH } from '../../abi/fuse-constants.ts';
-import type { Connection } from '../../protocol/session.ts';
+import type { Connection } from '../../protocol/connection.ts';
 import type { Credentials } from './credentials.ts';
 import type { LowerNode, LowerNodes } from './nodes.ts';
 import { HELD } from './source.ts';

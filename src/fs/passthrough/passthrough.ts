@@ -16,7 +16,6 @@ import {
   chmod,
   closeQuietly,
   faccessat2,
-  fstatfs,
   linkat,
   mkdirat,
   mknodat,
@@ -57,12 +56,12 @@ import {
   STATX_BASIC_STATS,
   STATX_BTIME,
 } from '../../abi/posix.ts';
+import type { Connection } from '../../protocol/connection.ts';
 import type { DirectoryReply } from '../../protocol/dirent.ts';
 import type { Filesystem, Promised } from '../../protocol/filesystem.ts';
 import { NegotiationError } from '../../protocol/init.ts';
 import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
-import type { Connection } from '../../protocol/session.ts';
 import { Attributes } from './attributes.ts';
 import { Credentials } from './credentials.ts';
 import { Data } from './data.ts';
@@ -73,10 +72,11 @@ import { ioctl } from './ioctl.ts';
 import { LowerLocks } from './locks.ts';
 import { type LowerNode, LowerNodes } from './nodes.ts';
 import { type PassthroughOptions, promisesOf } from './options.ts';
+import { Polls } from './polls.ts';
 import { done, Scratch } from './scratch.ts';
 import { PERMISSIONS, setOwnerModeTimes } from './setattr.ts';
 import { COUNTS, openSource, type Source } from './source.ts';
-import { statfsIn } from './statfs.ts';
+import { statfsOf } from './statfs.ts';
 import { ACCESS_ACL, DEFAULT_ACL, LowerXattrs } from './xattrs.ts';
 
 const ALL_STATS = STATX_BASIC_STATS | STATX_BTIME;
@@ -96,6 +96,8 @@ export class PassthroughFs implements Filesystem {
   readonly #directories = new Directories(this.#scratch);
   readonly #xattrs = new LowerXattrs(this.#scratch);
   readonly #locks: LowerLocks | undefined;
+  /** From `init` on. */
+  #polls: Polls | undefined;
   /** Where PASSTHROUGH was agreed. */
   #handed: HandedFiles | undefined;
   readonly #attr: Attributes;
@@ -154,6 +156,7 @@ export class PassthroughFs implements Filesystem {
     this.#state = 'mounted';
     Atomics.add(new Int32Array(this.#source.counts), COUNTS.THREADS, 1);
     this.#lower.warn = (message) => connection.warn(message);
+    this.#polls = new Polls(this.#descriptors, this.#scratch, connection);
     if (connection.agreed.has('PASSTHROUGH'))
       this.#handed = new HandedFiles(this.#lower, this.#credentials, connection);
     if (connection.minor >= PRUNES) this.#lower.prune = (nodeids) => connection.notify.prune(nodeids);
@@ -164,6 +167,7 @@ export class PassthroughFs implements Filesystem {
   destroy(): void {
     if (this.#state === 'over' || this.#refused > 0) return void this.#refused--;
     this.#state = 'over';
+    this.#polls?.close();
     this.#lower.close();
     this.#locks?.clear();
     if (Atomics.sub(new Int32Array(this.#source.counts), COUNTS.THREADS, 1) > 1) return;
@@ -272,9 +276,8 @@ export class PassthroughFs implements Filesystem {
     return this.#lower.use(request.nodeid, (dirfd) => {
       done(this.#making(request, () => make(dirfd)));
       try {
-        const entry = this.#enter(request, dirfd, name);
-        this.#label(request, dirfd, name);
-        return entry;
+        this.#label(request, dirfd, name); // first: what is entered is counted
+        return this.#enter(request, dirfd, name);
       } catch (error) {
         // Nobody has seen it yet.
         if (unlinkat(dirfd, this.#scratch.name(name), 0) < 0) unlinkat(dirfd, this.#scratch.name(name), AT_REMOVEDIR);
@@ -416,6 +419,7 @@ export class PassthroughFs implements Filesystem {
   }
   release({ nodeid }: Request, args: Args<'RELEASE'>) {
     this.#locks?.release(nodeid, args);
+    this.#polls?.forget(args.fh);
     this.#data.release(args);
     this.#handed?.release(nodeid);
   }
@@ -451,6 +455,10 @@ export class PassthroughFs implements Filesystem {
     return ioctl(this.#descriptors.get(args.fh), args, this.#scratch);
   }
 
+  poll(_: Request, args: Args<'POLL'>) {
+    return this.#polls!.poll(args);
+  }
+
   opendir(request: Request, { flags }: Args<'OPENDIR'>) {
     return { fh: this.#descriptors.add(this.#open(request, flags | O_DIRECTORY)) };
   }
@@ -484,11 +492,7 @@ export class PassthroughFs implements Filesystem {
   }
 
   statfs({ nodeid }: Request) {
-    const { statfs, statfsAt, view } = this.#scratch;
-    return this.#lower.use(nodeid, (fd) => {
-      done(fstatfs(fd, statfs));
-      return statfsIn(view, statfsAt);
-    });
+    return this.#lower.use(nodeid, (fd) => statfsOf(fd, this.#scratch));
   }
   syncfs() {
     done(syncfs(this.#source.root));

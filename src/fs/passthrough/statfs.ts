@@ -1,5 +1,7 @@
 /** struct statfs of statfs(2), as FUSE answers it. */
+import { fstatfs } from '../../abi/files.ts';
 import { struct, u64 } from '../../abi/struct.ts';
+import { done, type Scratch } from './scratch.ts';
 
 /** The members that FUSE carries, and what lies between. The same on x86-64 and arm64. */
 const { offset: AT } = struct({
@@ -15,7 +17,12 @@ const { offset: AT } = struct({
   f_frsize: u64,
 });
 
-export const statfsIn = (view: DataView, at: number) => ({
+/** Of the filesystem that a descriptor, of O_PATH perhaps, is on. */
+export function statfsOf(fd: number, { statfs, statfsAt, view }: Scratch) {
+  done(fstatfs(fd, statfs));
+  return statfsIn(view, statfsAt);
+}
+const statfsIn = (view: DataView, at: number) => ({
   blocks: count(view, at + AT.f_blocks),
   bfree: count(view, at + AT.f_bfree),
   bavail: count(view, at + AT.f_bavail),
