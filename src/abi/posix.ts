@@ -138,6 +138,7 @@ export const CAP_FSETID = 4;
 export const CAP_SETGID = 6;
 export const CAP_SETUID = 7;
 export const CAP_LINUX_IMMUTABLE = 9;
+export const CAP_SYS_ADMIN = 21;
 export const CAP_SYS_RESOURCE = 24;
 export const CAP_MKNOD = 27;
 /** The version of capget(2) and capset(2) whose sets have 64 bits. */

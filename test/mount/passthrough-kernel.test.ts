@@ -13,13 +13,14 @@ import { Client, python } from './python.ts';
 /** What is asked of a server for what is in files. */
 const DATA = new Set(['READ', 'WRITE']);
 
+/** As it is by default. */
 async function handing(threads?: 'cpus') {
   const asked: string[] = [];
   const trace = (event: TraceEvent) => {
     if (event.kind === 'request') asked.push(event.operation);
   };
   const m = await passthrough({
-    ...{ kind: 'ext4', kernelPassthrough: true },
+    kind: 'ext4',
     mount: { trace, ...(threads && { threads }) },
   });
   return { ...m, asked, [Symbol.asyncDispose]: () => m[Symbol.asyncDispose]() };
@@ -78,6 +79,25 @@ kernelTest('a stranger who writes takes setuid, setgid and capabilities away', a
   const left = (dir: string) => sh('stat -c %a a b; getcap a b', dir);
   expect(await left(m.source)).toBe('777\n777\n');
   expect(await left(m.dir)).toBe('777\n777\n');
+});
+
+kernelTest('who writes and reads an open file asks for nothing at all', async () => {
+  await using m = await handing();
+  await sh('echo x > f; chmod 666 f', m.source);
+  const script = `
+fd = os.open(P('f'), os.O_RDWR)
+os.pwrite(fd, b'y', 0)
+say('begin')
+told()
+for i in range(100): os.pwrite(fd, b'text', i); os.pread(fd, 4, i)
+say('end')
+told()`;
+  await using one = new Client(m.dir, script);
+  await one.said();
+  const before = m.asked.length;
+  one.tell();
+  await one.said();
+  expect(m.asked.slice(before)).toEqual([]);
 });
 
 kernelTest('the owner, root, keeps them as natively', async () => {

@@ -48,19 +48,26 @@ export const makeHeld = (fd: number, directory: boolean): Held => ({
   ...{ fd, directory },
   handle: new Uint32Array(2 + HANDLE_WORDS),
 });
-/** Where in a node's value its members are: `opens` and `backing` are those of handed.ts, and none of a new node. */
+/**
+ * Where in a node's value its members are: `opens` and `backing` are those of handed.ts, the others what ways.ts has seen of a file
+ * at its last open. A new node has none of them.
+ */
 export const HELD = {
   ...{ fd: 0, directory: 4, handle: 8, handleBytes: 4 * (2 + HANDLE_WORDS) },
   ...{ opens: 4 * (4 + HANDLE_WORDS), backing: 4 * (5 + HANDLE_WORDS) },
+  ...{ size: 4 * (6 + HANDLE_WORDS), mtime: 4 * (8 + HANDLE_WORDS), mtimensec: 4 * (10 + HANDLE_WORDS) },
 } as const;
+/** `mtimensec` of a file that was not opened yet. */
+export const UNSEEN = 0xffff_ffff;
 /** By hand: as a struct each of these words would be a member of its own. */
 const value: Codec<Held> = {
-  size: 4 * (6 + HANDLE_WORDS),
+  size: 4 * (11 + HANDLE_WORDS),
   encode(view, at, { fd, directory, handle }) {
     view.setInt32(at, fd, true);
     view.setInt32(at + 4, directory ? 1 : 0, true);
     for (let i = 0; i < handle.length; i++) view.setUint32(at + 8 + i * 4, handle[i]!, true);
     view.setInt32(at + HELD.opens, 0, true);
+    view.setUint32(at + HELD.mtimensec, UNSEEN, true);
   },
   decode(view, at) {
     const held = makeHeld(view.getInt32(at, true), view.getInt32(at + 4, true) === 1);
