@@ -241,6 +241,27 @@ export const EPOLL_CLOEXEC = O_CLOEXEC;
 export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
 
+// fanotify_init(2), fanotify_mark(2), and the masks of events
+export const FAN_CLOEXEC = 0x01;
+export const FAN_NONBLOCK = 0x02;
+export const FAN_REPORT_FID = 0x200;
+export const FAN_REPORT_DIR_FID = 0x400;
+export const FAN_REPORT_NAME = 0x800;
+export const FAN_MARK_ADD = 0x01;
+export const FAN_MARK_FILESYSTEM = 0x100;
+export const FAN_MODIFY = 0x02;
+export const FAN_ATTRIB = 0x04;
+export const FAN_MOVED_FROM = 0x40;
+export const FAN_MOVED_TO = 0x80;
+export const FAN_CREATE = 0x100;
+export const FAN_DELETE = 0x200;
+export const FAN_MOVE_SELF = 0x800;
+export const FAN_Q_OVERFLOW = 0x4000;
+export const FAN_ONDIR = 0x4000_0000;
+export const FAN_EVENT_INFO_TYPE_FID = 1;
+export const FAN_EVENT_INFO_TYPE_DFID_NAME = 2;
+export const FAN_EVENT_INFO_TYPE_DFID = 3;
+
 // mount(2), <linux/mount.h>
 export const MS_RDONLY = 1;
 export const MS_NOSUID = 2;

@@ -37,6 +37,11 @@ export interface CachingOptions {
    */
   readonly writeback?: boolean | undefined;
   /**
+   * Whether changes that are made elsewhere are noticed, and what the kernel has of them dropped at once. Means something where it keeps
+   * something. Default false.
+   */
+  readonly watch?: boolean | undefined;
+  /**
    * Whether the kernel reads and writes open files itself (Linux 6.9, CAP_SYS_ADMIN), so that no request for their data comes: `'auto'`,
    * where it can, and what keeps it from that is told; true, or there is no mount; false. Default `'auto'`.
    */
@@ -56,11 +61,16 @@ const POLICIES: Readonly<Record<Cache, Policy>> = {
 };
 
 /** Wishes that can't be, each in one line. RangeError. */
-export function checkCaching({ cache = 'auto', writeback, kernelPassthrough = 'auto' }: CachingOptions): void {
+export function checkCaching(options: CachingOptions): void {
+  const { cache = 'auto', writeback, watch, kernelPassthrough = 'auto' } = options;
   if (!CACHES.includes(cache)) throw new RangeError(`cache is ${cache}: one of ${CACHES.join(', ')} is needed`);
   if (kernelPassthrough !== 'auto' && typeof kernelPassthrough !== 'boolean')
     throw new RangeError(`kernelPassthrough is ${kernelPassthrough}: true, false or auto is needed`);
+  if (watch && cache === 'none')
+    throw new RangeError('watch and cache none exclude each other: nothing is kept that could be old');
   if (!writeback) return;
+  if (watch)
+    throw new RangeError('writeback and watch exclude each other: the kernel hears of no sizes and times then');
   if (kernelPassthrough === true)
     throw new RangeError('writeback and kernelPassthrough exclude each other: the kernel has one or the other');
   if (cache === 'none') throw new RangeError('writeback and cache none exclude each other: what is written is cached');

@@ -41,6 +41,7 @@ function options(own: Own, source: string): PassthroughOptions {
     source,
     cache: chosen(own, 'cache', CACHES),
     writeback: flag(own, 'writeback'),
+    watch: flag(own, 'watch'),
     inodeHandles: chosen(own, 'inode_handles', INODE_HANDLES),
     xdev: flag(own, 'xdev'),
     lowerLocks: flag(own, 'lower_locks'),
@@ -85,6 +86,7 @@ export const passthrough: Mountable = {
       form: 'writeback',
       help: 'the kernel keeps what is written, too; nobody else changes SOURCE',
     },
+    watch: { form: 'watch', help: 'notice what changes in SOURCE, and have the kernel drop what it has of it' },
     kernel_passthrough: {
       form: 'kernel_passthrough[=auto|on|off]',
       help: 'the kernel reads and writes open files itself, where it can',

@@ -58,6 +58,10 @@ export function checkPassthroughOptions(options: PassthroughOptions): void {
     throw new RangeError(
       'callerChecks and writeback exclude each other: the kernel reads what a client may only write',
     );
+  if (options.watch && inodeHandles === 'descriptors')
+    throw new RangeError(
+      'watch needs file handles, by which the kernel says what has changed: inodeHandles is descriptors',
+    );
   checkCaching(options);
 }
 

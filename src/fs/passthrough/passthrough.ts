@@ -65,6 +65,7 @@ import type { Request } from '../../protocol/request.ts';
 import type { Connection } from '../../protocol/session.ts';
 import { Caching } from '../caching.ts';
 import { Attributes } from './attributes.ts';
+import { claimChanges } from './changes.ts';
 import { Credentials } from './credentials.ts';
 import { Data } from './data.ts';
 import { Descriptors } from './descriptors.ts';
@@ -77,6 +78,7 @@ import { done, Scratch } from './scratch.ts';
 import { PERMISSIONS, setOwnerModeTimes } from './setattr.ts';
 import { COUNTS, openSource, type Source } from './source.ts';
 import { statfsIn } from './statfs.ts';
+import { type SourceWatch, watchSource } from './watch.ts';
 import { Ways } from './ways.ts';
 import { ACCESS_ACL, DEFAULT_ACL, LowerXattrs } from './xattrs.ts';
 
@@ -99,6 +101,9 @@ export class PassthroughFs implements Filesystem {
   readonly #xattrs = new LowerXattrs(this.#scratch);
   readonly #locks: LowerLocks | undefined;
   readonly #ways: Ways;
+  /** Whether the source is this object's alone. */
+  readonly #alone: boolean;
+  #watch: SourceWatch | undefined;
   readonly #attr: Attributes;
   /** What answers a lookup: filled again for each. The root's generation is always 0. @see fs/fuse/inode.c: fuse_get_root_inode */
   readonly #entry: {
@@ -116,6 +121,7 @@ export class PassthroughFs implements Filesystem {
 
   /** Serves a directory, on one thread; or takes part in serving a source that threads share (module.ts). As openSource. */
   constructor(served: PassthroughOptions | Source) {
+    this.#alone = !('descriptors' in served);
     const source = 'descriptors' in served ? served : openSource(served);
     this.#source = source;
     this.#options = source.options;
@@ -160,6 +166,8 @@ export class PassthroughFs implements Filesystem {
     Atomics.add(new Int32Array(this.#source.counts), COUNTS.THREADS, 1);
     this.#lower.warn = (message) => connection.warn(message);
     this.#ways.begin(connection);
+    // Several threads have a reader on the thread that mounts (passthrough-module.ts).
+    if (this.#alone) this.#watch = watchSource(this.#source, this.nodes, connection);
     if (connection.minor >= PRUNES) this.#lower.prune = (nodeids) => connection.notify.prune(nodeids);
     if (!this.#credentials.changes)
       connection.warn('not privileged to act for others: what clients make belongs to the user of this process');
@@ -170,7 +178,9 @@ export class PassthroughFs implements Filesystem {
     this.#state = 'over';
     this.#lower.close();
     this.#locks?.clear();
+    this.#watch?.close();
     if (Atomics.sub(new Int32Array(this.#source.counts), COUNTS.THREADS, 1) > 1) return;
+    claimChanges(this.#source, closeQuietly);
     this.#descriptors.closeAll();
     this.nodes.forgetAll();
     closeQuietly(this.#source.root);
