@@ -2,6 +2,8 @@
  * In whose name a thread's system calls run. In Linux these belong to a thread; libc's setgroups, setuid and their like
  * change all threads of a process, so that here is the kernel's own. Each returns what it did or its errno negated.
  */
+import { Memory } from './memory.ts';
+import { _LINUX_CAPABILITY_VERSION_3 } from './posix.ts';
 import { define, negated, SYS } from './syscall.ts';
 
 const two = define('syscall', 'int64', ['int64', 'uintptr_t', 'uintptr_t']);
@@ -28,3 +30,39 @@ export const getrlimit = (resource: number, limit: number): number => negated(li
 const CLONE_FS = 0x200;
 /** unshare(2): from now on the calling thread has a umask, and a working directory, of its own. EPERM where a seccomp filter is against it. */
 export const unshareFs = (): number => negated(libcUnshare(CLONE_FS));
+
+/** A header for capget(2), and behind it the sets: as they are, and as they are for a call. All effective sets first, in two words. */
+const HEADER = 0;
+const OWN = 16;
+const LESS = 48;
+let sets: { readonly address: number; readonly view: DataView } | undefined;
+function ownSets() {
+  if (sets === undefined) {
+    const { address, buffer } = new Memory(80);
+    sets = { address, view: new DataView(buffer) };
+    sets.view.setUint32(HEADER, _LINUX_CAPABILITY_VERSION_3, true);
+  }
+  capget(sets.address + HEADER, sets.address + OWN);
+  return sets;
+}
+
+/** Whether the calling thread has a capability, one of the first 32: in its effective set. */
+export const hasCapability = (capability: number): boolean =>
+  (ownSets().view.getUint32(OWN, true) & (1 << capability)) !== 0;
+
+/** Calls without some of the calling thread's capabilities, of the first 32. The call returns no promise. */
+export function withoutCapabilities<T>(capabilities: readonly number[], call: () => T): T {
+  const { address, view } = ownSets();
+  const effective = view.getUint32(OWN, true);
+  const less = capabilities.reduce((left, each) => left & ~(1 << each), effective);
+  if (less === effective >> 0) return call();
+  for (let i = 4; i < 24; i += 4) view.setUint32(LESS + i, view.getUint32(OWN + i, true), true);
+  view.setUint32(LESS, less, true);
+  try {
+    capset(address + HEADER, address + LESS);
+    return call();
+  } finally {
+    view.setUint32(OWN, effective, true); // the call may have asked for the sets as well
+    capset(address + HEADER, address + OWN);
+  }
+}

@@ -138,6 +138,7 @@ export const CAP_FSETID = 4;
 export const CAP_SETGID = 6;
 export const CAP_SETUID = 7;
 export const CAP_LINUX_IMMUTABLE = 9;
+export const CAP_SYS_ADMIN = 21;
 export const CAP_SYS_RESOURCE = 24;
 export const CAP_MKNOD = 27;
 /** The version of capget(2) and capset(2) whose sets have 64 bits. */
@@ -244,6 +245,27 @@ export const EPOLL_CTL_MOD = 3;
 export const EPOLLET = 2 ** 31;
 /** struct epoll_event, in bytes, and where its data begins: packed on x86-64. */
 export const EPOLL_EVENT = process.arch === 'x64' ? { size: 12, data: 4 } : { size: 16, data: 8 };
+
+// fanotify_init(2), fanotify_mark(2), and the masks of events
+export const FAN_CLOEXEC = 0x01;
+export const FAN_NONBLOCK = 0x02;
+export const FAN_REPORT_FID = 0x200;
+export const FAN_REPORT_DIR_FID = 0x400;
+export const FAN_REPORT_NAME = 0x800;
+export const FAN_MARK_ADD = 0x01;
+export const FAN_MARK_FILESYSTEM = 0x100;
+export const FAN_MODIFY = 0x02;
+export const FAN_ATTRIB = 0x04;
+export const FAN_MOVED_FROM = 0x40;
+export const FAN_MOVED_TO = 0x80;
+export const FAN_CREATE = 0x100;
+export const FAN_DELETE = 0x200;
+export const FAN_MOVE_SELF = 0x800;
+export const FAN_Q_OVERFLOW = 0x4000;
+export const FAN_ONDIR = 0x4000_0000;
+export const FAN_EVENT_INFO_TYPE_FID = 1;
+export const FAN_EVENT_INFO_TYPE_DFID_NAME = 2;
+export const FAN_EVENT_INFO_TYPE_DFID = 3;
 
 // mount(2), <linux/mount.h>
 export const MS_RDONLY = 1;

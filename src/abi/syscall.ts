@@ -188,6 +188,9 @@ const NUMBERS = {
   setgroups:        [116, 159],
   capget:           [125,  90],
   capset:           [126,  91],
+  fanotify_init:    [300, 262],
+  fanotify_mark:    [301, 263],
+  memfd_create:     [319, 279],
 } as const;
 type SystemCallName = keyof typeof NUMBERS;
 /** The numbers of an architecture. */

@@ -57,9 +57,12 @@ type Layer = (inner: Methods, promises: readonly Promised[]) => Methods;
 
 /** The filesystem as the options change it: itself, where they change nothing. */
 export function withOverrides(filesystem: Filesystem, options: Overrides): Filesystem {
-  const layers = layersFor(options);
+  const { promises = [], timeouts } = filesystem;
+  const layers = layersFor({
+    ...options,
+    negativeTimeout: options.negativeTimeout ?? (timeouts?.negative || undefined),
+  });
   if (layers.length === 0) return filesystem;
-  const { promises = [] } = filesystem;
   const own: Record<string, Method> = {};
   for (const name of METHODS) {
     const method = (filesystem as unknown as Methods)[name];
@@ -67,7 +70,7 @@ export function withOverrides(filesystem: Filesystem, options: Overrides): Files
   }
   let served: Methods = own;
   for (const layer of layers) served = { ...served, ...layer(served, promises) };
-  return { ...served, promises };
+  return { ...served, promises, ...(timeouts && { timeouts }) };
 }
 
 /** The layers that the options need, the innermost first. */

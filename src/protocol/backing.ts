@@ -11,14 +11,22 @@
  * with the same number; while one goes through the page cache none may be: what breaks that fails with EIO. So the way is
  * chosen when a node is opened first, and stays until its last release. FOPEN_KEEP_CACHE and FOPEN_DIRECT_IO do not go with it.
  *
- * The kernel uses the file with the credentials of the thread that has registered it. One that has CAP_FSETID, as root
- * has, lets setuid and setgid bits survive the write of a stranger.
+ * `HandedFiles` of rawfuse/fs keeps these books.
+ *
+ * The kernel uses the file with the credentials of the thread that has registered it, whoever writes. With CAP_FSETID, which
+ * root has, setuid and setgid bits would survive the write of a stranger, and with CAP_SYS_RESOURCE it would pass by quotas: so a file is
+ * registered without these two.
  * @see fs/fuse/backing.c, fs/fuse/iomode.c
  */
+import { withoutCapabilities } from '../abi/credentials.ts';
 import { fuse_backing_map } from '../abi/fuse.ts';
 import { FUSE_DEV_IOC_BACKING_CLOSE, FUSE_DEV_IOC_BACKING_OPEN } from '../abi/fuse-constants.ts';
 import { Memory } from '../abi/memory.ts';
+import { CAP_FSETID, CAP_SYS_RESOURCE } from '../abi/posix.ts';
 import { close, ioctl } from '../abi/syscall.ts';
+
+/** What a stranger's write must not be made with. */
+const RESERVED = [CAP_FSETID, CAP_SYS_RESOURCE];
 
 export class BackingFiles {
   readonly #duplicate: () => number;
@@ -37,7 +45,8 @@ export class BackingFiles {
    * what is no regular file else; ELOOP for one of a filesystem that is itself stacked on another; ENOTTY before Linux 6.9.
    */
   open(fd: number): number {
-    return this.#ask(FUSE_DEV_IOC_BACKING_OPEN, (argument) => fuse_backing_map.encode(argument, 0, { fd, flags: 0 }));
+    const put = (argument: DataView) => fuse_backing_map.encode(argument, 0, { fd, flags: 0 });
+    return withoutCapabilities(RESERVED, () => this.#ask(FUSE_DEV_IOC_BACKING_OPEN, put));
   }
 
   /** Gives a number back. Files that are open with it stay as they are. SystemError: ENOENT for one that there is not. */

@@ -90,6 +90,15 @@ export function stepsFor(setxattrExt: boolean): Steps {
   return steps;
 }
 
+/** Before INIT no other request may come. */
+export const beforeInit: Steps = stepsFor(true).map((step, code) =>
+  code === operations.INIT.code || code === operations.CUSE_INIT.code
+    ? step
+    : () => {
+        throw EIO;
+      },
+);
+
 const compiled = new Map<string, Step>();
 /** Compiled when the first such request comes: 51 operations at once would be 10 ms of start-up. */
 function lazily(name: string, row: Operation): Step {

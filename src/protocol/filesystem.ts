@@ -49,6 +49,15 @@ export type Promised = Extract<
   | 'HAS_IOCTL_DIR'
 >;
 
+/** Seconds, fractions allowed. */
+export interface Timeouts {
+  /** For the name of a file. */
+  readonly entry: number;
+  readonly attr: number;
+  /** For a name that there is not. */
+  readonly negative: number;
+}
+
 export interface Filesystem {
   /**
    * The duties this filesystem takes on, each the name of an INIT flag (see `PROMISES` in protocol/init.ts
@@ -56,6 +65,9 @@ export interface Filesystem {
    * the others: a filesystem that knows nothing of O_TRUNC or of setuid bits must not lose either.
    */
   readonly promises?: readonly Promised[];
+
+  /** How long the kernel may believe what it was told, where neither an answer nor the mount's options say. Default: 1 second, absent names not at all. */
+  readonly timeouts?: Timeouts;
 
   /**
    * Called once, when the kernel and the session have agreed and before the first request. `connection`
@@ -164,5 +176,5 @@ type Served = {
       ? M
       : Lowercase<N>]: true;
 };
-type Declared = { [K in Exclude<keyof Filesystem, 'promises' | 'init' | 'destroy' | 'forget'>]: true };
+type Declared = { [K in Exclude<keyof Filesystem, 'promises' | 'timeouts' | 'init' | 'destroy' | 'forget'>]: true };
 true satisfies keyof Served extends keyof Declared ? (keyof Declared extends keyof Served ? true : never) : never;

@@ -12,7 +12,7 @@ import { type fuse_forget_one, fuse_in_header, type fuse_init_in, type fuse_init
 import { FUSE_UNIQUE_RESEND, type InitFlag } from '../abi/fuse-constants.ts';
 import { BackingFiles } from './backing.ts';
 import type { Connection } from './connection.ts';
-import { type Answer, answersNothing, type Server, type Steps, serve, stepsFor } from './dispatch.ts';
+import { type Answer, answersNothing, beforeInit, type Server, type Steps, serve, stepsFor } from './dispatch.ts';
 import { EarlyInterrupts } from './early.ts';
 import type { Filesystem } from './filesystem.ts';
 import {
@@ -27,7 +27,7 @@ import {
   wishes,
 } from './init.ts';
 import { Notifications, type Relay } from './notify.ts';
-import { type Args, type OperationName, operations, type ReplyDefaults } from './operations.ts';
+import type { Args, OperationName, ReplyDefaults } from './operations.ts';
 import { operationOf, Refused } from './refused.ts';
 import { Request } from './request.ts';
 import type { Slot } from './slot.ts';
@@ -37,9 +37,9 @@ import { type Observer, Tracer } from './trace.ts';
 import type { Begun, End, Transport, TransportKind } from './transport.ts';
 
 export interface SessionOptions extends ConnectionOptions {
-  /** Seconds, fractions allowed, that the kernel may use an entry without asking again, where the filesystem does not say. Default 1. */
+  /** Seconds, fractions allowed, that the kernel may use an entry without asking again, where the filesystem does not say. Default: its `timeouts`, else 1. */
   readonly entryTimeout?: number | undefined;
-  /** The same for attributes. Default 1. */
+  /** The same for attributes. */
   readonly attrTimeout?: number | undefined;
   /** Seconds after which a handler that has not settled is answered for, with ETIMEDOUT. Default: never. */
   readonly handlerTimeout?: number | undefined;
@@ -79,6 +79,8 @@ interface Pending extends InFlight {
 
 /** What setTimeout takes; longer, it fires at once. */
 const LONGEST = 0x7fff_ffff;
+const WARNINGS_KEPT = 100;
+
 export class Session implements Server {
   readonly filesystem: Filesystem;
   readonly options: SessionOptions;
@@ -104,6 +106,8 @@ export class Session implements Server {
   readonly #early = new EarlyInterrupts();
   readonly #refused: Refused;
   readonly #strangers = new Set<number>();
+  /** What the user was told so far, a line each: why something is not as it could be. */
+  readonly warnings: string[] = [];
   #unknown = new Set<number>();
   #timer: NodeJS.Timeout | undefined;
   #over: End | undefined;
@@ -125,8 +129,8 @@ export class Session implements Server {
     this.filesystem = filesystem;
     this.options = options;
     this.transportReason = options.transportReason ?? '';
-    const entry = wireTime(options.entryTimeout ?? 1);
-    const attr = wireTime(options.attrTimeout ?? 1);
+    const entry = wireTime(options.entryTimeout ?? filesystem.timeouts?.entry ?? 1);
+    const attr = wireTime(options.attrTimeout ?? filesystem.timeouts?.attr ?? 1);
     this.defaults = { entry_valid: entry.s, entry_valid_nsec: entry.ns, attr_valid: attr.s, attr_valid_nsec: attr.ns };
     this.own = {
       init: (_: Request, init: fuse_init_in) => this.#init(init),
@@ -464,6 +468,8 @@ export class Session implements Server {
 
   /** Tells the user something once. */
   warn(message: string): void {
+    if (this.warnings.length < WARNINGS_KEPT) this.warnings.push(message);
+    this.#tracer?.warning(message);
     try {
       if (this.options.onWarning) this.options.onWarning(message);
       else console.error(`rawfuse: ${message}`);
@@ -512,12 +518,3 @@ export class Session implements Server {
 const FORGETTING = new Request(new DataView(new ArrayBuffer(fuse_in_header.size)));
 
 const noRing = (why: string): NegotiationError => new NegotiationError(`FUSE over io_uring can't be had: ${why}`);
-
-/** Before INIT no other request may come. */
-const beforeInit: Steps = stepsFor(true).map((step, code) =>
-  code === operations.INIT.code || code === operations.CUSE_INIT.code
-    ? step
-    : () => {
-        throw EIO;
-      },
-);

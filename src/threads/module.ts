@@ -4,6 +4,7 @@
  */
 import { usableCpus } from '../abi/syscall.ts';
 import { type MountOptions, OptionError } from '../options.ts';
+import type { Connection } from '../protocol/connection.ts';
 import type { Filesystem } from '../protocol/filesystem.ts';
 import type { SessionOptions } from '../protocol/session.ts';
 import type { WorkerContext } from './messages.ts';
@@ -15,6 +16,11 @@ export interface FilesystemModule<Shared = unknown, Options = unknown> {
   readonly default: (worker: WorkerContext<Shared, Options>) => Filesystem | Promise<Filesystem>;
   /** Called once, on the mounting thread: what it returns all threads get, and can be copied to them or is shared memory. */
   readonly share?: (options: Options) => Shared | Promise<Shared>;
+  /**
+   * Called once, on the mounting thread, when the kernel has agreed: for what waits for something beside requests, since a thread that serves may sleep.
+   * What it returns is called when the connection is over.
+   */
+  readonly attend?: (shared: Shared, connection: Connection) => (() => void) | undefined;
   /** How many threads can serve it at most. Absent: any number. */
   readonly maxThreads?: number;
 }
@@ -41,5 +47,7 @@ export async function startThreads(
       `${module.pathname} can be served by ${maxThreads} threads at most: threads is ${mount.threads}`,
     );
   const shared = await loaded.share?.(filesystem);
-  return Workers.start({ module, count, shared, filesystem, mount, session });
+  const { attend } = loaded;
+  const attended = attend && ((connection: Connection) => attend(shared, connection));
+  return Workers.start({ module, count, shared, attend: attended, filesystem, mount, session });
 }

@@ -74,8 +74,9 @@ let ring: Ring | undefined;
 let transport: UringTransport | DeviceTransport | undefined;
 let driver: Driver | undefined;
 
-/** That the connection is over is told once, by the mounting thread. */
-const traced: Observer = (event) => (event.kind === 'end' ? undefined : tell({ kind: 'trace', event }));
+/** That the connection is over, and what the user is told, the mounting thread tells once for all. */
+const traced: Observer = (event) =>
+  event.kind === 'end' || event.kind === 'warning' ? undefined : tell({ kind: 'trace', event });
 
 /** Something went wrong outside of a handler: the end of the mount, in order. */
 function fail(error: unknown): void {

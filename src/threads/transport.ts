@@ -182,17 +182,24 @@ const MOST = 1024;
 export function standIn(workers: Workers): Filesystem {
   let pairs: number[] = [];
   let next = 0;
+  let leave: (() => void) | undefined;
   const send = () => {
     if (pairs.length > 0) workers.post({ kind: 'forget', pairs: Float64Array.from(pairs) }, next++ % workers.count);
     pairs = [];
   };
   return {
     ...workers.shape,
+    init(connection) {
+      leave = workers.attend?.(connection);
+    },
     forget(_, { nodeid, nlookup }) {
       if (pairs.length === 0) setImmediate(send);
       pairs.push(nodeid, nlookup);
       if (pairs.length >= 2 * MOST) send();
     },
-    destroy: () => workers.destroyed,
+    destroy() {
+      leave?.();
+      return workers.destroyed;
+    },
   };
 }

@@ -11,6 +11,7 @@ import type { Worker } from 'node:worker_threads';
 import { atExit } from '../abi/exit.ts';
 import { startWorker } from '../abi/worker.ts';
 import type { MountOptions } from '../options.ts';
+import type { Connection } from '../protocol/connection.ts';
 import type { Filesystem, Promised } from '../protocol/filesystem.ts';
 import type { InFlight, SessionOptions } from '../protocol/session.ts';
 import { Wake, wake } from '../uring/wake.ts';
@@ -23,6 +24,8 @@ export interface WorkersOptions {
   readonly module: URL;
   readonly count: number;
   readonly shared: unknown;
+  /** What is to be done on the mounting thread while the connection stands; what it returns ends that. */
+  readonly attend: Workers['attend'];
   /** What `mount` was told for the filesystem. */
   readonly filesystem: unknown;
   readonly mount: MountOptions;
@@ -107,7 +110,11 @@ export class Workers {
   /** Resolves when all threads have ended. */
   readonly gone: Promise<void>;
 
-  private constructor() {
+  /** @see WorkersOptions */
+  readonly attend: ((connection: Connection) => (() => void) | undefined) | undefined;
+
+  private constructor(attend: Workers['attend']) {
+    this.attend = attend;
     this.#forget = atExit(() => this.#leave());
     this.destroyed = new Promise((resolve) => {
       this.#resolveDestroyed = resolve;
@@ -119,7 +126,7 @@ export class Workers {
 
   /** Starts them, the first one first: what it can't the others can't. Rejects with what a factory has thrown. */
   static async start(options: WorkersOptions): Promise<Workers> {
-    const workers = new Workers();
+    const workers = new Workers(options.attend);
     try {
       const { handlers, promises } = await workers.#make(0, options);
       workers.#shape = shapeOf(handlers, promises as Promised[]);

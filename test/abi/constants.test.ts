@@ -138,6 +138,7 @@ describe('system calls', () => {
         'linux/mount.h',
         'linux/openat2.h',
         'linux/capability.h',
+        'linux/fanotify.h',
         'linux/xattr.h',
       ],
       names,

@@ -284,6 +284,8 @@ test('options that can’t be are refused in one line', () => {
     [{ idmap: true, callerChecks: true }, /^idmap and callerChecks exclude each other/u],
     [{ idmap: true, gid: 1 }, /^idmap excludes uid and gid/u],
     [{ callerChecks: true, uid: 1 }, /^callerChecks excludes uid and gid/u],
+    [{ callerChecks: true, writeback: true }, /^callerChecks and writeback exclude each other/u],
+    [{ writeback: true, kernelPassthrough: true }, /^writeback and kernelPassthrough exclude each other/u],
   ];
   for (const [options, message] of refused) expect(() => serve(options)).toThrow(message);
   expect(() => new PassthroughFs({ source: join(source, 'absent') })).toThrow('open: no such file or directory');

@@ -13,13 +13,14 @@ import { Client, python } from './python.ts';
 /** What is asked of a server for what is in files. */
 const DATA = new Set(['READ', 'WRITE']);
 
+/** As it is by default. */
 async function handing(threads?: 'cpus') {
   const asked: string[] = [];
   const trace = (event: TraceEvent) => {
     if (event.kind === 'request') asked.push(event.operation);
   };
   const m = await passthrough({
-    ...{ kind: 'ext4', kernelPassthrough: true },
+    kind: 'ext4',
     mount: { trace, ...(threads && { threads }) },
   });
   return { ...m, asked, [Symbol.asyncDispose]: () => m[Symbol.asyncDispose]() };
@@ -80,9 +81,28 @@ kernelTest('a stranger who writes takes setuid, setgid and capabilities away', a
   expect(await left(m.dir)).toBe('777\n777\n');
 });
 
-kernelTest('the owner, root, keeps them as natively', async () => {
+kernelTest('who writes and reads an open file asks for nothing at all', async () => {
   await using m = await handing();
-  const script = 'echo x > $f; chmod 6777 $f; echo more >> $f; stat -c %a $f';
-  const found = await sh(`f=above; ${script}`, m.dir);
-  expect(found).toBe(await sh(`f=below; ${script}`, m.source));
+  await sh('echo x > f; chmod 666 f', m.source);
+  const script = `
+fd = os.open(P('f'), os.O_RDWR)
+os.pwrite(fd, b'y', 0)
+say('begin')
+told()
+for i in range(100): os.pwrite(fd, b'text', i); os.pread(fd, 4, i)
+say('end')
+told()`;
+  await using one = new Client(m.dir, script);
+  await one.said();
+  const before = m.asked.length;
+  one.tell();
+  await one.said();
+  expect(m.asked.slice(before)).toEqual([]);
+});
+
+kernelTest('so does root, who natively would not', async () => {
+  await using m = await handing();
+  const script = 'echo x > f; chmod 6777 f; echo more >> f';
+  await sh(script, m.dir);
+  expect(await sh('stat -c %a f', m.source)).toBe('777\n');
 });

@@ -199,7 +199,7 @@ once('a mount that is read-only changes nothing below', async () => {
 kernelTest(
   'allowDirectIo: what is aligned goes past the page cache below, what is not through it, and both are one file',
   async () => {
-    await using m = await passthrough({ kind: 'ext4', allowDirectIo: true });
+    await using m = await passthrough({ kind: 'ext4', allowDirectIo: true, kernelPassthrough: false });
     await using holder = new Client(
       m.dir,
       `

@@ -1,8 +1,9 @@
 /**
  * The POSIX table on mounts of PassthroughFs: what a row gives there is what it gives in a directory of the same kind
- * without FUSE. With file handles over ext4 and with descriptors over tmpfs, on one thread and on one for each CPU.
+ * without FUSE. With file handles over ext4 and with descriptors over tmpfs, on one thread and on one for each CPU, with each
+ * policy of caching, with data by requests and by the kernel.
  *
- * The table is long. Each of the ways takes another sixteenth of it, and all of it with ROWS=all, as in `npm run soak`.
+ * The table is long. Each of the ways takes another part of it, and all of it with ROWS=all, as in `npm run soak`.
  */
 import { chmodSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -40,41 +41,69 @@ const DIFFERS: Readonly<Record<string, { readonly out: readonly unknown[]; reado
   },
 };
 
-/** The same where the kernel reads and writes files itself. */
-const BY_THE_KERNEL: typeof DIFFERS = {
+/** Whoever writes, root too. */
+const CLEARED = ['ok', '0o777', 'ok', '0o666', 'ok', '0o676', 'ok', '0o1757'];
+/** Told when the kernel asks for attributes: not within a second, but with `none` at once. */
+const ASKED_LATER = 'times: writing to a mapping moves mtime and ctime, by msync at the latest';
+/** The same where the kernel reads and writes files itself; undefined is as natively. */
+const BY_THE_KERNEL: Readonly<Record<string, (typeof DIFFERS)[string] | undefined>> = {
+  'a write through mmap: whether it leaves security.capability': undefined,
+  ...Object.fromEntries(
+    ['write', 'write with O_APPEND', 'pwrite', 'writev', 'sendfile'].map((call) => [
+      `${call}: what it leaves of S_ISUID, and of S_ISGID where the group may execute`,
+      { out: [CLEARED, CLEARED, CLEARED, CLEARED], why: 'Read and written by the kernel' },
+    ]),
+  ),
+  'write: takes S_ISGID where the group may not execute from whoever is not in the group': {
+    out: [lost, lost, lost, lost],
+    why: 'Read and written by the kernel',
+  },
+  [ASKED_LATER]: { out: [120, ['']], why: 'Read and written by the kernel' },
   'pwritev2: RWF_NOAPPEND writes at its offset, O_APPEND or not': {
     out: [2, 2, '0123456789abcd', 'EINVAL'],
     why: 'Read and written by the kernel',
   },
 };
 
-/** One row in so many is run in each way. */
-const SHARES = process.env.ROWS === 'all' ? 1 : 16;
-interface Way extends Pick<Wishes, 'inodeHandles' | 'kernelPassthrough'> {
+interface Way extends Pick<Wishes, 'cache' | 'writeback' | 'kernelPassthrough'> {
   readonly kind: Kind;
   readonly threads: 'cpus' | undefined;
   readonly transport: TransportKind;
+  /** One row in so many is run. */
+  readonly share: number;
 }
-/** Each kind of source, way to hold nodes and number of threads once; over the ring what does not come over the device. */
-const WAYS = [
-  { kind: 'ext4', inodeHandles: 'handles', threads: undefined, transport: 'device' },
-  { kind: 'tmpfs', inodeHandles: 'descriptors', threads: 'cpus', transport: 'device' },
-  { kind: 'ext4', inodeHandles: 'handles', threads: 'cpus', transport: 'uring' },
-  { kind: 'ext4', inodeHandles: 'handles', threads: 'cpus', transport: 'device', kernelPassthrough: true },
-] as const satisfies readonly Way[];
+const [ext4, tmpfs] = [{ kind: 'ext4' }, { kind: 'tmpfs' }] as const;
+const [one, cpus] = [{ threads: undefined }, { threads: 'cpus' }] as const;
+const [device, uring] = [{ transport: 'device' }, { transport: 'uring' }] as const;
+const [kernel, requests] = [{ kernelPassthrough: true }, { kernelPassthrough: false }] as const;
+/** Each kind of source, number of threads, policy and way of data that may be together; over the ring what does not come over the device. */
+const WAYS: readonly Way[] = [
+  { ...ext4, ...one, ...device, ...requests, share: 16 },
+  { ...tmpfs, ...cpus, ...device, ...requests, share: 16 },
+  { ...ext4, ...cpus, ...uring, ...requests, share: 16 },
+  { ...ext4, ...cpus, ...device, ...kernel, share: 16 },
+  { ...ext4, ...one, ...device, ...requests, cache: 'none', share: 64 },
+  { ...ext4, ...cpus, ...uring, ...kernel, cache: 'none', share: 64 },
+  { ...tmpfs, ...cpus, ...device, ...requests, cache: 'always', share: 64 },
+  { ...ext4, ...one, ...uring, ...kernel, cache: 'always', share: 64 },
+  { ...ext4, ...one, ...device, ...requests, writeback: true, share: 64 },
+  { ...ext4, ...cpus, ...uring, ...requests, writeback: true, cache: 'always', share: 64 },
+];
 
 test('docs/passthrough.md explains each difference', () => {
   const text = readFileSync(join(ROOT, 'docs/passthrough.md'), 'utf8');
-  for (const [name, { why }] of Object.entries({ ...DIFFERS, ...BY_THE_KERNEL })) {
+  for (const [name, differs] of [...Object.entries(DIFFERS), ...Object.entries(BY_THE_KERNEL)]) {
     expect(rows.map(([each]) => each)).toContain(name);
-    expect(text).toContain(`\n## ${why}\n`);
+    if (differs) expect(text).toContain(`\n## ${differs.why}\n`);
   }
 });
 
-for (const [way, { kind, threads, transport, ...wishes }] of (WAYS as readonly Way[]).entries()) {
+for (const [way, { kind, threads, transport, share, ...wishes }] of WAYS.entries()) {
   if (transport !== TRANSPORT) continue;
-  const by = wishes.kernelPassthrough ? ', by the kernel' : '';
-  const title = `${kind}, ${wishes.inodeHandles}, threads ${threads}${by}`;
+  const inodeHandles = kind === 'ext4' ? 'handles' : 'descriptors';
+  const { cache = 'auto', writeback, kernelPassthrough } = wishes;
+  const title = `${kind}, ${inodeHandles}, threads ${threads}, cache ${cache}${writeback ? ', writeback' : ''}${kernelPassthrough ? ', by the kernel' : ''}`;
+  const shares = process.env.ROWS === 'all' ? 1 : share;
   describe(`over ${title}`, () => {
     let agent: Agent;
     let mount: PassthroughMount;
@@ -84,7 +113,7 @@ for (const [way, { kind, threads, transport, ...wishes }] of (WAYS as readonly W
       if (lacking !== undefined) return;
       beside = await native(kind);
       chmodSync(beside.dir, 0o755); // rows run as other users, too
-      mount = await passthrough({ kind, ...wishes, mount: { threads } });
+      mount = await passthrough({ kind, inodeHandles, ...wishes, mount: { threads } });
     });
     afterAll(async () => {
       await agent[Symbol.asyncDispose]();
@@ -92,11 +121,14 @@ for (const [way, { kind, threads, transport, ...wishes }] of (WAYS as readonly W
       await beside?.[Symbol.asyncDispose]();
     });
     const possible = rows.filter(([, { like }]) => like === undefined || like === kind);
-    for (const [name, row] of possible.filter((_, i) => i % SHARES === way % SHARES)) {
+    for (const [name, row] of possible.filter((_, i) => i % shares === way % shares)) {
       kernelTest(`${title}: ${name}`, async () => {
         const expected = await agent.run(row.script, beside.dir);
         const found = await agent.run(row.script, mount.dir);
-        const differs = (wishes.kernelPassthrough ? BY_THE_KERNEL[name] : undefined) ?? DIFFERS[name];
+        const asked = cache === 'none' && name === ASKED_LATER;
+        const differs = asked
+          ? undefined
+          : (kernelPassthrough && name in BY_THE_KERNEL ? BY_THE_KERNEL : DIFFERS)[name];
         if (differs !== undefined) {
           expect(expected).not.toEqual(differs.out);
           return expect(found).toEqual(differs.out);

@@ -183,6 +183,7 @@ describe('events', () => {
     deliver(message);
     expect(events).toMatchObject([
       { operation: '99', args: { bytes: 40 } },
+      { kind: 'warning', message: expect.stringMatching(/does not know: 99/u) },
       { operation: '99', error: 'ENOSYS' },
     ]);
   });

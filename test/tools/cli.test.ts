@@ -135,6 +135,15 @@ describe('the command line', () => {
       'mount passthrough / a -o inode_handles=some',
       /^rawfuse: option inode_handles is some: one of auto, handles, descriptors is needed$/,
     ],
+    ['mount passthrough / a -o cache=some', /^rawfuse: option cache is some: one of none, auto, always is needed$/],
+    [
+      'mount passthrough / a -o kernel_passthrough=no',
+      /^rawfuse: option kernel_passthrough is no: one of auto, on, off/,
+    ],
+    [
+      'mount passthrough / a -o writeback,kernel_passthrough',
+      /^rawfuse: writeback and kernel_passthrough exclude each other: .*$/,
+    ],
     ['mount passthrough / a -o idmap,caller_checks', /^rawfuse: idmap and caller_checks exclude each other: .*$/],
     ['mount passthrough / a -o idmap,squash_gid=1', /^rawfuse: idmap excludes squash_uid and squash_gid: .*$/],
     [

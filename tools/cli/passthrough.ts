@@ -1,5 +1,5 @@
 /** The passthrough filesystem as it is mounted from the command line, and its own options. */
-import { INODE_HANDLES, PassthroughFs, type PassthroughOptions } from '../../src/fs/index.ts';
+import { CACHES, INODE_HANDLES, PassthroughFs, type PassthroughOptions } from '../../src/fs/index.ts';
 import { checkPassthroughOptions } from '../../src/fs/passthrough/options.ts';
 import { Failure, UsageError } from './command.ts';
 import type { Mountable } from './mount.ts';
@@ -18,11 +18,19 @@ function id(own: Own, name: string): number | undefined {
   if (!/^\d+$/u.test(text)) throw new UsageError(`option ${name} is ${text}: a number is needed`);
   return Number(text);
 }
-function chosen(text: string | undefined): PassthroughOptions['inodeHandles'] {
-  const way = INODE_HANDLES.find((each) => each === text);
-  if (text !== undefined && way === undefined)
-    throw new UsageError(`option inode_handles is ${text}: one of ${INODE_HANDLES.join(', ')} is needed`);
-  return way;
+function chosen<T extends string>(own: Own, name: string, known: readonly T[]): T | undefined {
+  const text = own[name];
+  const one = known.find((each) => each === text);
+  if (text !== undefined && one === undefined)
+    throw new UsageError(`option ${name} is ${text}: one of ${known.join(', ')} is needed`);
+  return one;
+}
+/** `kernel_passthrough` is "it must be". */
+function handed(own: Own): PassthroughOptions['kernelPassthrough'] {
+  const { kernel_passthrough } = own;
+  if (kernel_passthrough === '') return true;
+  const wish = chosen(own, 'kernel_passthrough', ['auto', 'on', 'off']);
+  return wish === 'auto' || wish === undefined ? wish : wish === 'on';
 }
 /** What is said of an option of the API, in the spelling of -o. */
 const spelled = (message: string): string =>
@@ -31,7 +39,10 @@ const spelled = (message: string): string =>
 function options(own: Own, source: string): PassthroughOptions {
   const wishes: PassthroughOptions = {
     source,
-    inodeHandles: chosen(own.inode_handles),
+    cache: chosen(own, 'cache', CACHES),
+    writeback: flag(own, 'writeback'),
+    watch: flag(own, 'watch'),
+    inodeHandles: chosen(own, 'inode_handles', INODE_HANDLES),
     xdev: flag(own, 'xdev'),
     lowerLocks: flag(own, 'lower_locks'),
     callerChecks: flag(own, 'caller_checks'),
@@ -39,7 +50,7 @@ function options(own: Own, source: string): PassthroughOptions {
     gid: id(own, 'squash_gid'),
     idmap: flag(own, 'idmap'),
     allowDirectIo: flag(own, 'allow_direct_io'),
-    kernelPassthrough: flag(own, 'kernel_passthrough'),
+    kernelPassthrough: handed(own),
   };
   try {
     checkPassthroughOptions(wishes);
@@ -67,8 +78,17 @@ export const passthrough: Mountable = {
     squash_uid: { form: 'squash_uid=N', help: 'what clients make belongs to this user (uid= is what is shown)' },
     squash_gid: { form: 'squash_gid=N', help: 'the same for the group' },
     idmap: { form: 'idmap', help: 'allow idmapped mounts of the mount' },
+    cache: {
+      form: 'cache=none|auto|always',
+      help: 'what the kernel keeps: nothing, what is new (default), all for a day',
+    },
+    writeback: {
+      form: 'writeback',
+      help: 'the kernel keeps what is written, too; nobody else changes SOURCE',
+    },
+    watch: { form: 'watch', help: 'notice what changes in SOURCE, and have the kernel drop what it has of it' },
     kernel_passthrough: {
-      form: 'kernel_passthrough',
+      form: 'kernel_passthrough[=auto|on|off]',
       help: 'the kernel reads and writes open files itself, where it can',
     },
     allow_direct_io: {

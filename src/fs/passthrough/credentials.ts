@@ -160,17 +160,6 @@ export class Credentials {
     }
   }
 
-  /** Calls what makes the kernel do things with this thread's rights, for whomever: without those that keep bits and pass by quotas. */
-  forOthers<T>(call: () => T): T {
-    if (!this.#keepsBits) return call();
-    try {
-      done(capset(this.#address(HEADER), this.#address(CLIENT)));
-      return call();
-    } finally {
-      done(capset(this.#address(HEADER), this.#address(OWN)));
-    }
-  }
-
   free(): void {
     this.#memory.free();
   }

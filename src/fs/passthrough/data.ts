@@ -14,9 +14,8 @@ import {
   pread,
   pwrite,
 } from '../../abi/files.ts';
-import { FOPEN_DIRECT_IO, FOPEN_PARALLEL_DIRECT_WRITES, FUSE_FSYNC_FDATASYNC } from '../../abi/fuse-constants.ts';
+import { FOPEN_PASSTHROUGH, FUSE_FSYNC_FDATASYNC } from '../../abi/fuse-constants.ts';
 import {
-  O_ACCMODE,
   O_DIRECT,
   O_DIRECTORY,
   O_DSYNC,
@@ -30,38 +29,38 @@ import {
 import { addressOf, duplicate } from '../../abi/syscall.ts';
 import type { Args } from '../../protocol/operations.ts';
 import type { Descriptors } from './descriptors.ts';
-import type { Way } from './handed.ts';
 import type { LowerNodes } from './nodes.ts';
 import { done, type Scratch } from './scratch.ts';
+import type { Way, Ways } from './ways.ts';
 
 /**
  * The flags of a client's open that mean something below. Not O_APPEND: the kernel above sends the offset, and pwrite(2) on such a
  * descriptor ignores it. Not O_DIRECT, see `allowDirectIo`; nor O_CREAT and its like, which are done when a file is opened.
  */
-const LOWER = O_ACCMODE | O_TRUNC | O_NONBLOCK | O_DSYNC | O_SYNC | O_NOATIME | O_DIRECTORY;
+const LOWER = O_TRUNC | O_NONBLOCK | O_DSYNC | O_SYNC | O_NOATIME | O_DIRECTORY;
 /** How much one COPY_FILE_RANGE copies at most, so that others need not wait for long. The caller asks again. */
 const COPY_MOST = 8 << 20;
 /** What O_DIRECT needs memory, offset and length to be multiples of: the largest sector there is. */
 const ALIGNED = 4096;
-/** What a client opened with O_DIRECT is direct here too; and then several may write to it at once. */
-const DIRECT = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
 
 export class Data {
   readonly #nodes: LowerNodes;
   readonly #descriptors: Descriptors;
   readonly #scratch: Scratch;
+  readonly #ways: Ways;
   readonly #allowDirectIo: boolean;
 
-  constructor(nodes: LowerNodes, descriptors: Descriptors, scratch: Scratch, allowDirectIo = false) {
+  constructor(nodes: LowerNodes, descriptors: Descriptors, scratch: Scratch, ways: Ways, allowDirectIo = false) {
     this.#nodes = nodes;
     this.#descriptors = descriptors;
     this.#scratch = scratch;
+    this.#ways = ways;
     this.#allowDirectIo = allowDirectIo;
   }
 
   /** The flags to open a lower file with for a client's. */
   lower(flags: number): number {
-    return flags & LOWER;
+    return (flags & LOWER) | this.#ways.access(flags);
   }
 
   /** Opens a file by one of its descriptors, of O_PATH perhaps. */
@@ -83,19 +82,25 @@ export class Data {
     }
   }
 
-  /** What OPEN answers for a descriptor; `handed` where the kernel reads and writes the file itself. */
-  opened(fd: number, flags: number, handed?: Way): { fh: number; open_flags: number; backing_id?: number } {
-    if (handed) return { fh: this.#descriptors.add(fd), ...handed };
-    if (!(flags & O_DIRECT)) return { fh: this.#descriptors.add(fd), open_flags: 0 };
-    return { fh: this.#descriptors.add(fd, this.#allowDirectIo ? this.#direct(fd, flags) : 0), open_flags: DIRECT };
-  }
-  /** A second descriptor for what is aligned; 0 where the lower filesystem has no direct I/O. */
-  #direct(fd: number, flags: number): number {
+  /** What OPEN answers for a node and its descriptor, which is closed where it throws. */
+  opened(nodeid: number, fd: number, flags: number): Way & { readonly fh: number } {
+    let way: Way | undefined;
     try {
-      return this.#nodes.reopen(fd, (flags & (O_ACCMODE | O_DSYNC | O_SYNC)) | O_DIRECT);
+      way = this.#ways.file(nodeid, fd, flags);
+      return { fh: this.#descriptors.add(fd, this.#direct(fd, flags, way)), ...way };
+    } catch (error) {
+      closeQuietly(fd);
+      if (way !== undefined) this.#ways.release(nodeid);
+      throw error;
+    }
+  }
+  /** A second descriptor for what is aligned; 0 where none is wanted, or the lower filesystem has no direct I/O. */
+  #direct(fd: number, flags: number, { open_flags }: Way): number {
+    if (!this.#allowDirectIo || !(flags & O_DIRECT) || open_flags & FOPEN_PASSTHROUGH) return 0;
+    try {
+      return this.#nodes.reopen(fd, this.#ways.access(flags) | (flags & (O_DSYNC | O_SYNC)) | O_DIRECT);
     } catch (error) {
       if (error === EINVAL) return 0;
-      closeQuietly(fd);
       throw error;
     }
   }
@@ -141,8 +146,9 @@ export class Data {
   flush({ fh }: Args<'FLUSH'>): void {
     done(closeQuietly(duplicate(this.#descriptors.get(fh))));
   }
-  release({ fh }: Args<'RELEASE'>): void {
+  release(nodeid: number, { fh }: Args<'RELEASE'>): void {
     this.#descriptors.release(fh);
+    this.#ways.release(nodeid);
   }
   fsync({ fh, fsync_flags }: Args<'FSYNC'>): void {
     const fd = this.#descriptors.get(fh);

@@ -27,10 +27,9 @@ export class Descriptors {
     return new SharedArrayBuffer(2 * MOST * 4);
   }
 
-  /** Keeps an open file, and the descriptor for its direct I/O: the handle to give to the kernel. */
+  /** Keeps an open file, and the descriptor for its direct I/O: the handle to give to the kernel. ENFILE, and then the file is the caller's still. */
   add(fd: number, direct = 0): number {
     if (fd >= MOST) {
-      closeQuietly(fd);
       if (direct) closeQuietly(direct);
       throw ENFILE;
     }

@@ -4,12 +4,16 @@
  */
 import { Errno } from '../../abi/errno.ts';
 import { getdents64, lseek } from '../../abi/files.ts';
+import { FUSE_ROOT_ID } from '../../abi/fuse-constants.ts';
 import { SEEK_SET } from '../../abi/posix.ts';
 import { struct, u8, u16, u64 } from '../../abi/struct.ts';
 import type { DirectoryReply, Dirent } from '../../protocol/dirent.ts';
 import { decodeName } from '../../protocol/names.ts';
 import type { Result } from '../../protocol/operations.ts';
+import type { Attributes } from './attributes.ts';
+import type { LowerNode } from './nodes.ts';
 import { DIRENTS_ROOM, done, type Scratch } from './scratch.ts';
+import type { Key } from './source.ts';
 
 /** struct linux_dirent64, up to its name. The kernel packs the rest of the last word with it. */
 const AT = struct({ d_ino: u64, d_off: u64, d_reclen: u16, d_type: u8, d_name: u8, rest: u16, rest_2: u16 }).offset;
@@ -24,23 +28,32 @@ interface Entry extends Dirent {
 
 export class Directories {
   readonly #scratch: Scratch;
+  readonly #attr: Attributes;
   readonly #entry: Entry = { name: '', ino: 0n, type: 0, off: 0n };
+  /** The root's number. */
+  readonly #root: bigint;
 
-  constructor(scratch: Scratch) {
+  constructor(scratch: Scratch, attr: Attributes, { ino, ino_high }: Key) {
     this.#scratch = scratch;
+    this.#attr = attr;
+    this.#root = BigInt(ino_high) * 0x1_0000_0000n + BigInt(ino);
   }
 
   /**
-   * Adds what comes after the cookie `offset` until the reply is full. `shown` says which number is shown for a name's;
-   * `lookup` what LOOKUP would, or throws an errno: then the name is told without it.
+   * Adds what comes after the cookie `offset` until the reply is full. `lookup` says what LOOKUP would, or throws an errno: then the
+   * name is told without it.
    */
   list(
+    { nodeid, key: { device, device_high } }: LowerNode,
     fd: number,
     offset: bigint,
     reply: DirectoryReply,
-    shown: (name: string, ino: bigint) => bigint,
     lookup?: (name: string) => Result<'LOOKUP'>,
   ): void {
+    const here = device_high * 2 ** 32 + device;
+    // What lies above the root is nobody's business.
+    const top = nodeid === FUSE_ROOT_ID;
+    const shown = (name: string, ino: bigint) => (top && name === '..' ? this.#root : this.#attr.shown(ino, here));
     const { view, bytes, dirents, direntsAt } = this.#scratch;
     done(lseek(fd, offset, SEEK_SET));
     const entry = this.#entry;

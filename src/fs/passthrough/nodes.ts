@@ -29,7 +29,7 @@ import {
 import { openNodes, type SharedNode, type SharedNodes } from '../shared/nodes.ts';
 import { deviceOf } from './attributes.ts';
 import { done, type Scratch } from './scratch.ts';
-import { COUNTS, HELD, type Held, type Key, layout, makeHeld, type Source } from './source.ts';
+import { COUNTS, HELD, type Held, type Key, layout, makeHeld, type Source, takeHandle } from './source.ts';
 
 const { offset: AT } = fuse_statx;
 const ALL_STATS = STATX_BASIC_STATS | STATX_BTIME;
@@ -267,30 +267,13 @@ export class LowerNodes {
     if (this.#source.handles && deviceOf(view, statAt) === this.#source.device) {
       view.setUint32(handleAt, HELD.handleBytes - 8, true);
       if (nameToHandleAt(fd, empty, handle, words, AT_EMPTY_PATH) === 0) {
-        this.#takeHandle();
+        takeHandle(view, handleAt, this.#key, this.#held.handle);
         return true;
       }
     }
     this.#key.check = view.getUint32(statAt + AT.btime, true);
     this.#key.check_high = view.getUint32(statAt + AT.btime + 8, true);
     return false;
-  }
-  /** The handle in the scratch becomes that of #held, and its hash a part of the key. */
-  #takeHandle(): void {
-    const { view, handleAt } = this.#scratch;
-    const { handle } = this.#held;
-    const length = 2 + Math.ceil(view.getUint32(handleAt, true) / 4);
-    let [one, two] = [0x9e37_79b9, 0x85eb_ca6b];
-    for (let i = 0; i < handle.length; i++) {
-      const word = i < length ? view.getUint32(handleAt + i * 4, true) : 0;
-      handle[i] = word;
-      one = Math.imul(one ^ word, 0x21f0_aaad);
-      one ^= one >>> 15;
-      two = Math.imul(two ^ word, 0x735a_2d97);
-      two ^= two >>> 13;
-    }
-    this.#key.check = one >>> 0;
-    this.#key.check_high = (two | 1) >>> 0; // never the root's
   }
   #number(): void {
     const { view, statAt } = this.#scratch;

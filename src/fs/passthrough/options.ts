@@ -1,10 +1,11 @@
 /** What may be asked of a PassthroughFs, and which wishes exclude each other. */
 import type { Promised } from '../../protocol/filesystem.ts';
+import { Caching, type CachingOptions, checkCaching } from '../caching.ts';
 
 /** How the lower files of nodes are held: as file handles, as descriptors, or as handles where the source has them. */
 export const INODE_HANDLES = ['auto', 'handles', 'descriptors'] as const;
 
-export interface PassthroughOptions {
+export interface PassthroughOptions extends CachingOptions {
   /** The directory that is served. A symlink here is followed, and nowhere below. */
   readonly source: string;
   /**
@@ -32,16 +33,11 @@ export interface PassthroughOptions {
   readonly idmap?: boolean | undefined;
   /** Whether a file that a client opens with O_DIRECT is opened so below, for what is aligned. Default false: by way of the page cache there. */
   readonly allowDirectIo?: boolean | undefined;
-  /**
-   * Whether the kernel reads and writes open files itself, where it can (Linux 6.9, CAP_SYS_ADMIN): no request for their data comes. Default
-   * false. @see docs/passthrough.md
-   */
-  readonly kernelPassthrough?: boolean | undefined;
 }
 
 /** Options that name what can't be had together, each in one line. TypeError, RangeError. */
 export function checkPassthroughOptions(options: PassthroughOptions): void {
-  const { source, inodeHandles = 'auto', idmap, callerChecks, uid, gid } = options;
+  const { source, inodeHandles = 'auto', idmap, callerChecks, uid, gid, writeback } = options;
   if (typeof source !== 'string' || source === '' || source.includes('\0'))
     throw new TypeError('source is needed: the directory to serve');
   if (!INODE_HANDLES.includes(inodeHandles))
@@ -58,22 +54,31 @@ export function checkPassthroughOptions(options: PassthroughOptions): void {
     throw new RangeError('idmap excludes uid and gid: what is made belongs to the caller as the mount maps it');
   if (callerChecks && (uid !== undefined || gid !== undefined))
     throw new RangeError('callerChecks excludes uid and gid: who is checked and who owns would be two');
+  if (callerChecks && writeback)
+    throw new RangeError(
+      'callerChecks and writeback exclude each other: the kernel reads what a client may only write',
+    );
+  if (options.watch && inodeHandles === 'descriptors')
+    throw new RangeError(
+      'watch needs file handles, by which the kernel says what has changed: inodeHandles is descriptors',
+    );
+  checkCaching(options);
 }
 
 /** The duties that a filesystem with these options takes on. */
-export function promisesOf({ callerChecks, idmap, lowerLocks, kernelPassthrough }: PassthroughOptions): Promised[] {
+export function promisesOf(options: PassthroughOptions): Promised[] {
+  const { callerChecks, idmap, lowerLocks } = options;
   const promises: Promised[] = [
     'ATOMIC_O_TRUNC',
     'EXPORT_SUPPORT',
     'HANDLE_KILLPRIV_V2',
     'HAS_IOCTL_DIR',
-    'CACHE_SYMLINKS', // an inode's target never changes
     'DONT_MASK',
+    ...new Caching(options).promises,
   ];
   // With POSIX_ACL the kernel checks permissions itself.
   if (!callerChecks) promises.push('POSIX_ACL');
   if (idmap) promises.push('ALLOW_IDMAP');
-  if (kernelPassthrough) promises.push('PASSTHROUGH');
   if (lowerLocks) promises.push('POSIX_LOCKS', 'FLOCK_LOCKS');
   return promises;
 }

@@ -58,16 +58,17 @@ import {
 } from '../../abi/posix.ts';
 import type { Connection } from '../../protocol/connection.ts';
 import type { DirectoryReply } from '../../protocol/dirent.ts';
-import type { Filesystem, Promised } from '../../protocol/filesystem.ts';
+import type { Filesystem, Promised, Timeouts } from '../../protocol/filesystem.ts';
 import { NegotiationError } from '../../protocol/init.ts';
 import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
+import { Caching } from '../caching.ts';
 import { Attributes } from './attributes.ts';
+import { claimChanges } from './changes.ts';
 import { Credentials } from './credentials.ts';
 import { Data } from './data.ts';
 import { Descriptors } from './descriptors.ts';
 import { Directories } from './directory.ts';
-import { HandedFiles } from './handed.ts';
 import { ioctl } from './ioctl.ts';
 import { LowerLocks } from './locks.ts';
 import { type LowerNode, LowerNodes } from './nodes.ts';
@@ -77,6 +78,8 @@ import { done, Scratch } from './scratch.ts';
 import { PERMISSIONS, setOwnerModeTimes } from './setattr.ts';
 import { COUNTS, openSource, type Source } from './source.ts';
 import { statfsOf } from './statfs.ts';
+import { type SourceWatch, watchSource } from './watch.ts';
+import { Ways } from './ways.ts';
 import { ACCESS_ACL, DEFAULT_ACL, LowerXattrs } from './xattrs.ts';
 
 const ALL_STATS = STATX_BASIC_STATS | STATX_BTIME;
@@ -87,19 +90,22 @@ const NO_GROUPS: readonly number[] = [];
 
 export class PassthroughFs implements Filesystem {
   readonly promises: readonly Promised[];
+  readonly timeouts: Timeouts;
   readonly #source: Source;
   readonly #options: PassthroughOptions;
   readonly #scratch = new Scratch();
   readonly #lower: LowerNodes;
   readonly #descriptors: Descriptors;
   readonly #data: Data;
-  readonly #directories = new Directories(this.#scratch);
+  readonly #directories: Directories;
   readonly #xattrs = new LowerXattrs(this.#scratch);
   readonly #locks: LowerLocks | undefined;
   /** From `init` on. */
   #polls: Polls | undefined;
-  /** Where PASSTHROUGH was agreed. */
-  #handed: HandedFiles | undefined;
+  readonly #ways: Ways;
+  /** Whether the source is this object's alone. */
+  readonly #alone: boolean;
+  #watch: SourceWatch | undefined;
   readonly #attr: Attributes;
   /** What answers a lookup: filled again for each. The root's generation is always 0. @see fs/fuse/inode.c: fuse_get_root_inode */
   readonly #entry: {
@@ -117,16 +123,21 @@ export class PassthroughFs implements Filesystem {
 
   /** Serves a directory, on one thread; or takes part in serving a source that threads share (module.ts). As openSource. */
   constructor(served: PassthroughOptions | Source) {
+    this.#alone = !('descriptors' in served);
     const source = 'descriptors' in served ? served : openSource(served);
     this.#source = source;
     this.#options = source.options;
     this.promises = promisesOf(source.options);
     this.#lower = new LowerNodes(source, this.#scratch);
     this.#descriptors = new Descriptors(source.descriptors);
-    this.#data = new Data(this.#lower, this.#descriptors, this.#scratch, source.options.allowDirectIo);
-    const { lowerLocks } = source.options;
+    const { lowerLocks = false, allowDirectIo } = source.options;
+    const caching = new Caching(source.options);
+    this.timeouts = caching.timeouts;
+    this.#ways = new Ways(this.#lower, this.#scratch, caching, lowerLocks);
+    this.#data = new Data(this.#lower, this.#descriptors, this.#scratch, this.#ways, allowDirectIo);
     this.#locks = lowerLocks ? new LowerLocks(this.#scratch, (...file) => this.#lower.open(...file)) : undefined;
     this.#attr = new Attributes(source.device);
+    this.#directories = new Directories(this.#scratch, this.#attr, source.rootKey);
     // Whoever walks over a name is asked below whether he may: the kernel must not know the name already, from somebody else.
     const unkept = source.options.callerChecks ? { entry_valid: 0, entry_valid_nsec: 0 } : {};
     this.#entry = { nodeid: 0, generation: 0, attr: this.#attr, ...unkept };
@@ -157,8 +168,9 @@ export class PassthroughFs implements Filesystem {
     Atomics.add(new Int32Array(this.#source.counts), COUNTS.THREADS, 1);
     this.#lower.warn = (message) => connection.warn(message);
     this.#polls = new Polls(this.#descriptors, this.#scratch, connection);
-    if (connection.agreed.has('PASSTHROUGH'))
-      this.#handed = new HandedFiles(this.#lower, this.#credentials, connection);
+    this.#ways.begin(connection);
+    // Several threads have a reader on the thread that mounts (passthrough-module.ts).
+    if (this.#alone) this.#watch = watchSource(this.#source, this.nodes, connection);
     if (connection.minor >= PRUNES) this.#lower.prune = (nodeids) => connection.notify.prune(nodeids);
     if (!this.#credentials.changes)
       connection.warn('not privileged to act for others: what clients make belongs to the user of this process');
@@ -170,7 +182,9 @@ export class PassthroughFs implements Filesystem {
     this.#polls?.close();
     this.#lower.close();
     this.#locks?.clear();
+    this.#watch?.close();
     if (Atomics.sub(new Int32Array(this.#source.counts), COUNTS.THREADS, 1) > 1) return;
+    claimChanges(this.#source, closeQuietly);
     this.#descriptors.closeAll();
     this.nodes.forgetAll();
     closeQuietly(this.#source.root);
@@ -324,15 +338,10 @@ export class PassthroughFs implements Filesystem {
       const lower = this.#data.lower(flags) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
       const fd = this.#making(request, () => openat(dirfd, this.#scratch.name(name), lower, made));
       if (fd === -EEXIST.errno && !(flags & O_EXCL)) throw ESTALE;
-      const open = this.#data.opened(this.#lower.opened(fd), flags);
       try {
-        this.#label(request, dirfd, name);
-        const entry = this.#given(this.#lower.adopt(fd, false));
-        const way = this.#handed?.open(entry.nodeid, fd);
-        return { entry, open: way ? { ...open, ...way } : open };
+        return this.#born(this.#lower.opened(fd), flags, false, () => this.#label(request, dirfd, name));
       } catch (error) {
-        unlinkat(dirfd, this.#scratch.name(name), 0);
-        this.#descriptors.release(open.fh);
+        if (fd >= 0) unlinkat(dirfd, this.#scratch.name(name), 0);
         throw error;
       }
     });
@@ -342,17 +351,26 @@ export class PassthroughFs implements Filesystem {
       const made = this.#mode(dirfd, mode, mask);
       const lower = this.#data.lower(flags) | O_TMPFILE | (flags & O_EXCL) | O_CLOEXEC;
       const fd = this.#making(request, () => openat(dirfd, this.#scratch.name('.'), lower, made));
-      const open = this.#data.opened(this.#lower.opened(fd), flags);
-      try {
-        // Nothing but this handle would hold it: when it is closed the kernel may know of it still.
-        const entry = this.#given(this.#lower.adopt(fd, false, true));
-        const way = this.#handed?.open(entry.nodeid, fd);
-        return { entry, open: way ? { ...open, ...way } : open };
-      } catch (error) {
-        this.#descriptors.release(open.fh);
-        throw error;
-      }
+      // Nothing but this handle would hold it: when it is closed the kernel may know of it still.
+      return this.#born(this.#lower.opened(fd), flags, true, () => {});
     });
+  }
+  /** Answers with a file that was just made and is open, when it is `finished`. Where that fails it is closed. */
+  #born(fd: number, flags: number, hold: boolean, finish: () => void) {
+    let entry: Result<'LOOKUP'>;
+    try {
+      finish();
+      entry = this.#given(this.#lower.adopt(fd, false, hold));
+    } catch (error) {
+      closeQuietly(fd);
+      throw error;
+    }
+    try {
+      return { entry, open: this.#data.opened(entry.nodeid, fd, flags) };
+    } catch (error) {
+      this.nodes.forget({ nodeid: entry.nodeid, nlookup: 1 });
+      throw error;
+    }
   }
   link(request: Request, { oldnodeid, newname }: Args<'LINK'>) {
     return this.#lower.use(oldnodeid, (fd) => {
@@ -400,14 +418,7 @@ export class PassthroughFs implements Filesystem {
   open(request: Request, { flags, open_flags }: Args<'OPEN'>) {
     const clears = (flags & O_TRUNC) !== 0 && (open_flags & FUSE_OPEN_KILL_SUIDGID) !== 0;
     const fd = this.#credentials.clearing(request, clears, () => this.#open(request, flags));
-    if (this.#handed === undefined) return this.#data.opened(fd, flags);
-    const way = this.#handed.open(request.nodeid, fd);
-    try {
-      return this.#data.opened(fd, flags, way);
-    } catch (error) {
-      this.#handed.release(request.nodeid);
-      throw error;
-    }
+    return this.#data.opened(request.nodeid, fd, flags);
   }
   #open(request: Request, flags: number): number {
     if (!this.#options.callerChecks) return this.#data.open(request.nodeid, flags);
@@ -420,8 +431,7 @@ export class PassthroughFs implements Filesystem {
   release({ nodeid }: Request, args: Args<'RELEASE'>) {
     this.#locks?.release(nodeid, args);
     this.#polls?.forget(args.fh);
-    this.#data.release(args);
-    this.#handed?.release(nodeid);
+    this.#data.release(nodeid, args);
   }
   /** Sent with `lowerLocks` alone, as setlk. */
   getlk({ nodeid }: Request, args: Args<'GETLK'>) {
@@ -460,29 +470,21 @@ export class PassthroughFs implements Filesystem {
   }
 
   opendir(request: Request, { flags }: Args<'OPENDIR'>) {
-    return { fh: this.#descriptors.add(this.#open(request, flags | O_DIRECTORY)) };
+    const fd = this.#open(request, flags | O_DIRECTORY);
+    try {
+      return { ...this.#ways.directory(request.nodeid, fd), fh: this.#descriptors.add(fd) };
+    } catch (error) {
+      closeQuietly(fd);
+      throw error;
+    }
   }
-  readdir(request: Request, args: Args<'READDIR'>, reply: DirectoryReply) {
-    this.#list(request, args, reply);
+  readdir({ nodeid }: Request, { fh, offset }: Args<'READDIR'>, reply: DirectoryReply) {
+    this.#directories.list(this.nodes.get(nodeid), this.#descriptors.get(fh), offset, reply);
   }
   readdirplus(request: Request, args: Args<'READDIRPLUS'>, reply: DirectoryReply) {
     const fd = this.#descriptors.get(args.fh);
-    this.#list(request, args, reply, (name) => this.#enter(request, fd, name));
-  }
-  #list(
-    { nodeid }: Request,
-    { fh, offset }: Args<'READDIR'>,
-    reply: DirectoryReply,
-    lookup?: (name: string) => Result<'LOOKUP'>,
-  ): void {
-    const { device, device_high } = this.nodes.get(nodeid).key;
-    const here = device_high * 2 ** 32 + device;
-    // What lies above the root is nobody's business.
-    const top = nodeid === FUSE_ROOT_ID;
-    const { ino, ino_high } = this.#source.rootKey;
-    const root = BigInt(ino_high) * 0x1_0000_0000n + BigInt(ino);
-    const shown = (name: string, number: bigint) => (top && name === '..' ? root : this.#attr.shown(number, here));
-    this.#directories.list(this.#descriptors.get(fh), offset, reply, shown, lookup);
+    const enter = (name: string) => this.#enter(request, fd, name);
+    this.#directories.list(this.nodes.get(request.nodeid), fd, args.offset, reply, enter);
   }
   releasedir(_: Request, { fh }: Args<'RELEASEDIR'>) {
     this.#descriptors.release(fh);

@@ -1,0 +1,127 @@
+/**
+ * Files that the kernel reads and writes itself (FUSE_PASSTHROUGH). Its rules are those of a node: all opens of it are passed
+ * through, by one number, or none is. So the first open of a node chooses, and the choice stands until the last release, in
+ * books that the filesystem may keep where its threads see them.
+ *
+ *     init(connection) { this.handed = new HandedFiles(connection); }
+ *     open({ nodeid }) { const fd = ...; return { fh: fd, ...this.handed.open(nodeid, fd) }; }
+ *     release({ nodeid }, { fh }) { close(fh); this.handed.release(nodeid); }
+ *
+ * CREATE and TMPFILE open a node, too. What `open` returns goes with the flags FOPEN_NOFLUSH and those of direct I/O, and no other.
+ * @see protocol/backing.ts
+ */
+import { hasCapability } from '../abi/credentials.ts';
+import { ELOOP, ENOTTY, EPERM, Errno } from '../abi/errno.ts';
+import { FOPEN_PASSTHROUGH } from '../abi/fuse-constants.ts';
+import { CAP_SYS_ADMIN } from '../abi/posix.ts';
+import type { Connection } from '../protocol/connection.ts';
+
+/** What OPEN says beside the handle. */
+export interface Way {
+  readonly open_flags: number;
+  readonly backing_id: number;
+}
+/** How a node is open. */
+export interface Opened {
+  /** How often. */
+  opens: number;
+  /** The kernel's number for its file, SERVED where it goes by requests. */
+  id: number;
+}
+/** Through the server. */
+const SERVED = 0;
+
+/** Where it stands how nodes are open. */
+export interface OpenBooks {
+  /** Calls with what stands there of a node, none at first, and keeps what it is changed to. Nobody else may change it meanwhile. */
+  change<T>(nodeid: number, use: (opened: Opened) => T): T;
+}
+
+/** The books of one thread. */
+class OwnBooks implements OpenBooks {
+  readonly #opened = new Map<number, Opened>();
+  change<T>(nodeid: number, use: (opened: Opened) => T): T {
+    const opened = this.#opened.get(nodeid) ?? { opens: 0, id: SERVED };
+    const result = use(opened);
+    if (opened.opens === 0) this.#opened.delete(nodeid);
+    else this.#opened.set(nodeid, opened);
+    return result;
+  }
+}
+
+/** Why the kernel takes no files from here; undefined where it may. Known when the connection is there; what it says of a file is another matter. */
+export function whyNotHanded({ agreed }: Pick<Connection, 'agreed'>): string | undefined {
+  if (!agreed.has('PASSTHROUGH')) return 'the kernel has no FUSE_PASSTHROUGH (Linux 6.9)';
+  return hasCapability(CAP_SYS_ADMIN) ? undefined : 'that needs CAP_SYS_ADMIN';
+}
+
+export class HandedFiles {
+  readonly #connection: Pick<Connection, 'backing' | 'warn'>;
+  readonly #books: OpenBooks;
+  readonly #fits: (fd: number) => boolean;
+  /** What a node's opens are answered with. */
+  readonly #ways = new Map<number, Way>();
+  /** The kernel takes none at all from us. */
+  #refused = false;
+  /** What it has said of single files, and was told. */
+  readonly #told = new Set<number>();
+
+  /** `fits` says of an open file whether the kernel is to be asked at all. */
+  constructor(
+    connection: Pick<Connection, 'backing' | 'warn'>,
+    books: OpenBooks = new OwnBooks(),
+    fits: (fd: number) => boolean = () => true,
+  ) {
+    this.#connection = connection;
+    this.#books = books;
+    this.#fits = fits;
+  }
+
+  /** Counts an open of a node, of whose file this is a descriptor: how it goes on; undefined is by requests. */
+  open(nodeid: number, fd: number): Way | undefined {
+    const id = this.#books.change(nodeid, (opened) => {
+      if (opened.opens === 0) opened.id = this.#register(fd);
+      opened.opens++;
+      return opened.id;
+    });
+    return id === SERVED ? undefined : this.#way(id);
+  }
+  #way(id: number): Way {
+    let way = this.#ways.get(id);
+    if (way === undefined) {
+      // Numbers are given out again: there are no more of them than there were nodes open at once.
+      way = { open_flags: FOPEN_PASSTHROUGH, backing_id: id };
+      this.#ways.set(id, way);
+    }
+    return way;
+  }
+
+  /** Takes an open back. */
+  release(nodeid: number): void {
+    this.#books.change(nodeid, (opened) => {
+      opened.opens--;
+      if (opened.opens === 0 && opened.id !== SERVED) this.#connection.backing.close(opened.id);
+    });
+  }
+
+  /** A number for a file; SERVED where the kernel has none for this one. */
+  #register(fd: number): number {
+    if (this.#refused || !this.#fits(fd)) return SERVED;
+    try {
+      return this.#connection.backing.open(fd);
+    } catch (error) {
+      if (!(error instanceof Errno)) throw error;
+      this.#refused = error.errno === EPERM.errno || error.errno === ENOTTY.errno;
+      if (!this.#told.has(error.errno)) this.#connection.warn(told(this.#refused, error));
+      this.#told.add(error.errno);
+      return SERVED;
+    }
+  }
+}
+
+function told(all: boolean, { errno, message }: Errno): string {
+  if (all) return `files are read and written by requests, the kernel takes none: ${message}`;
+  const why =
+    errno === ELOOP.errno ? 'they are on a filesystem that stands on another one, as overlayfs does' : message;
+  return `some files are read and written by requests, the kernel does not take them: ${why}`;
+}

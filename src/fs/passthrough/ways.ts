@@ -1,0 +1,126 @@
+/**
+ * Which way an open file goes on: read and written by the kernel itself, where it takes it, or by requests, and then with what the
+ * page cache above has of it or without. What is known of a node for that stands in its value, where all threads see it.
+ */
+import { nameToHandleAt, statx } from '../../abi/files.ts';
+import { fuse_statx } from '../../abi/fuse.ts';
+import { AT_EMPTY_PATH, MAX_HANDLE_SZ, STATX_BASIC_STATS } from '../../abi/posix.ts';
+import type { Connection } from '../../protocol/connection.ts';
+import { NegotiationError } from '../../protocol/init.ts';
+import { type Caching, unflushed } from '../caching.ts';
+import { HandedFiles, type OpenBooks, type Opened, whyNotHanded } from '../handed.ts';
+import type { LowerNodes } from './nodes.ts';
+import { done, type Scratch } from './scratch.ts';
+import { HELD, UNSEEN } from './source.ts';
+
+const { offset: AT } = fuse_statx;
+/** Where a struct statx has what is compared, and a node's value keeps it: words. */
+const SEEN = [
+  [AT.size, HELD.size],
+  [AT.size + 4, HELD.size + 4],
+  [AT.mtime, HELD.mtime],
+  [AT.mtime + 4, HELD.mtime + 4],
+  [AT.mtime + 8, HELD.mtimensec],
+] as const;
+
+/** What OPEN says beside the handle. */
+export interface Way {
+  readonly open_flags: number;
+  readonly backing_id?: number;
+}
+
+/** How nodes are open, in their values: the same for all threads. */
+export class SharedBooks implements OpenBooks {
+  readonly #nodes: LowerNodes;
+  /** Filled again for each. */
+  readonly #opened: Opened = { opens: 0, id: 0 };
+
+  constructor(nodes: LowerNodes) {
+    this.#nodes = nodes;
+  }
+  change<T>(nodeid: number, use: (opened: Opened) => T): T {
+    const { table } = this.#nodes;
+    return table.locked(table.get(nodeid), ({ valueAt }) => {
+      const opened = this.#opened;
+      opened.opens = table.view.getInt32(valueAt + HELD.opens, true);
+      opened.id = table.view.getInt32(valueAt + HELD.backing, true);
+      const result = use(opened);
+      table.view.setInt32(valueAt + HELD.opens, opened.opens, true);
+      table.view.setInt32(valueAt + HELD.backing, opened.id, true);
+      return result;
+    });
+  }
+}
+
+export class Ways {
+  readonly #nodes: LowerNodes;
+  readonly #scratch: Scratch;
+  readonly #caching: Caching;
+  /** Whether a client's last close is to be told: it ends locks. */
+  readonly #flushes: boolean;
+  #handed: HandedFiles | undefined;
+
+  constructor(nodes: LowerNodes, scratch: Scratch, caching: Caching, flushes: boolean) {
+    this.#nodes = nodes;
+    this.#scratch = scratch;
+    this.#caching = caching;
+    this.#flushes = flushes;
+  }
+
+  /** From now on files are handed to the kernel, if they are to be. NegotiationError where they must be, and can't. */
+  begin(connection: Connection): void {
+    const { hands } = this.#caching;
+    if (hands === false) return;
+    const why = whyNotHanded(connection);
+    if (why === undefined)
+      this.#handed = new HandedFiles(connection, new SharedBooks(this.#nodes), (fd) => this.#isStored(fd));
+    else if (hands === true) throw new NegotiationError(`kernelPassthrough can't be had: ${why}`);
+    else connection.warn(`files are read and written by requests, not by the kernel: ${why}`);
+  }
+
+  /** Counts an open of a node, of whose file this is a descriptor, and says how it goes on. ESTALE. */
+  file(nodeid: number, fd: number, flags: number): Way {
+    const quiet = this.#flushes ? 0 : unflushed(flags);
+    const handed = this.#handed?.open(nodeid, fd);
+    if (handed !== undefined) return { ...handed, open_flags: handed.open_flags | quiet };
+    return { open_flags: quiet | this.#caching.file(flags, () => this.#same(nodeid, fd)) };
+  }
+  directory(nodeid: number, fd: number): Way {
+    return { open_flags: this.#caching.directory(() => this.#same(nodeid, fd)) };
+  }
+  /** Takes back what `file` has counted. */
+  release(nodeid: number): void {
+    this.#handed?.release(nodeid);
+  }
+
+  /** The access mode to open a lower file with for a client's. */
+  access(flags: number): number {
+    return this.#caching.access(flags);
+  }
+
+  /** Whether a file is as it was when it was opened last, through whichever thread; and takes down how it is. */
+  #same(nodeid: number, fd: number): boolean {
+    const { empty, stat, view, statAt } = this.#scratch;
+    done(statx(fd, empty, AT_EMPTY_PATH, STATX_BASIC_STATS, stat));
+    const { table } = this.#nodes;
+    return table.locked(table.get(nodeid), ({ valueAt }) => {
+      let same = table.view.getUint32(valueAt + HELD.mtimensec, true) !== UNSEEN;
+      for (const [from, to] of SEEN) {
+        const word = view.getUint32(statAt + from, true);
+        if (table.view.getUint32(valueAt + to, true) !== word) same = false;
+        table.view.setUint32(valueAt + to, word, true);
+      }
+      return same;
+    });
+  }
+
+  /**
+   * Whether a file is one that a filesystem stores, and not made up when it is read (procfs), which the kernel could open and not read: those have
+   * no file handles.
+   */
+  #isStored(fd: number): boolean {
+    const { empty, view, handle, handleAt, words } = this.#scratch;
+    view.setUint32(handleAt, MAX_HANDLE_SZ, true);
+    return nameToHandleAt(fd, empty, handle, words, AT_EMPTY_PATH) >= 0;
+  }
+}
