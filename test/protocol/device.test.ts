@@ -2,11 +2,12 @@
  * The transport over a descriptor, at the socketpair of kernel.ts: how its buffers are kept and moved, how
  * much it serves in a turn of the loop, what a full socket and a malformed message do to it.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
 import { EIO } from '../../src/abi/errno.ts';
-import { pageSize } from '../../src/abi/syscall.ts';
+import { close, eventfd, pageSize } from '../../src/abi/syscall.ts';
+import type { Connection } from '../../src/protocol/connection.ts';
 import { until } from '../support.ts';
 import { attr, entry, Gate, lending, lock } from './handlers.ts';
 import { TestKernel, turns } from './kernel.ts';
@@ -221,6 +222,36 @@ test('a message that is cut or lies about its length gets EIO, without a whole h
   expect(kernel.replies.length).toBe(3);
   expect(forget).not.toHaveBeenCalled();
   expect(kernel.warnings.length).toBe(1);
+});
+
+test('looks out for a descriptor of the filesystem’s until that wants no more, or the connection is over', async () => {
+  const mine = eventfd();
+  const one = Buffer.from(new BigUint64Array([1n]).buffer);
+  let told = 0;
+  const ready = () => {
+    told++;
+    readSync(mine, Buffer.alloc(8));
+  };
+  let watch!: Connection['watch'];
+  const kernel = await TestKernel.start({
+    init: (connection) => {
+      watch = connection.watch;
+    },
+  });
+  const stop = watch(mine, ready);
+  writeSync(mine, one);
+  await until(() => told === 1, 'to be told');
+  stop();
+  writeSync(mine, one);
+  await turns();
+  expect(told).toBe(1);
+  watch(mine, ready);
+  await until(() => told === 2, 'to be told of what was there');
+  await kernel[Symbol.asyncDispose]();
+  writeSync(mine, one);
+  await turns();
+  expect(told).toBe(2);
+  close(mine);
 });
 
 test('gives the notifications a descriptor of their own', async () => {

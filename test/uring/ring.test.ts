@@ -17,7 +17,7 @@ import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 import { EAGAIN, EBUSY, ECANCELED, EINVAL, ENOSYS, EPERM, SystemError } from '../../src/abi/errno.ts';
 import { Memory } from '../../src/abi/memory.ts';
-import { ioUringEnter } from '../../src/abi/syscall.ts';
+import { close, eventfd, ioUringEnter } from '../../src/abi/syscall.ts';
 import {
   IORING_CQE_F_32,
   IORING_CQE_F_MORE,
@@ -169,6 +169,31 @@ uring('operations', () => {
     await until(() => failed.length === 100 && ring.inFlight === 0, 'all chains');
     expect(new Set(failed)).toEqual(new Set([-ECANCELED.errno]));
     expect(done).toBe(100 + 150);
+  });
+
+  test('a watched descriptor is told of while it is readable, until nobody watches or the ring is closed', async () => {
+    const watched = eventfd();
+    const ring = new Ring();
+    let told = 0;
+    const stop = ring.watch(watched, () => {
+      if (++told === 3) readSync(watched, Buffer.alloc(8));
+    });
+    await nops(ring, 1);
+    expect(told).toBe(0);
+    signal(watched);
+    await until(() => told === 3, 'to be told while it is readable');
+    for (let i = 0; i < 10; i++) await nops(ring, 1);
+    expect(told).toBe(3);
+    stop();
+    signal(watched);
+    for (let i = 0; i < 10; i++) await nops(ring, 1);
+    expect([told, ring.inFlight]).toEqual([3, 0]);
+    readSync(watched, Buffer.alloc(8));
+    ring.watch(watched, () => told++);
+    await ring.close();
+    signal(watched);
+    expect([told, ring.inFlight]).toEqual([3, 0]);
+    close(watched);
   });
 
   test('multishot ones keep their owner until the last completion', async () => {

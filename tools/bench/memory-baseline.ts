@@ -8,11 +8,8 @@
  * on a new one, a few times.
  * @see libfuse/libfuse: example/memfs_ll.cc
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { cpuTime, type Loaded, loadMount, mountPoint, removeMountPoint } from './servers.ts';
+import { Peer } from './peer.ts';
+import type { Loaded } from './servers.ts';
 
 /** One line for who has not got it. */
 export const HOW_TO_BUILD =
@@ -32,15 +29,10 @@ export class MemfsFailed extends Error {
   }
 }
 
-interface Running {
-  readonly child: ChildProcess;
-  readonly directory: string;
-}
-
 export class MemfsLl {
   readonly #program: string;
   readonly #options: string;
-  #running: Running | undefined;
+  #running: Peer | undefined;
 
   /** `options` as for `-o`. */
   constructor(program: string, options: string) {
@@ -50,12 +42,10 @@ export class MemfsLl {
 
   async load(op: string, clients: number, seconds: number): Promise<Loaded> {
     for (let tries = 1; ; tries++) {
-      this.#running ??= await this.#start();
-      const { child, directory } = this.#running;
-      const load = (seconds: number) => loadMount(directory, () => cpuTime(child.pid!), op, clients, seconds);
+      this.#running ??= await Peer.start(this.#program, ['-f', '-o', this.#options]);
       try {
-        if (tries > 1) await load(0); // a new one: the files that the client makes are no part of what is measured
-        return await load(seconds);
+        if (tries > 1) await this.#running.load(op, clients, 0); // a new one: the files that the client makes are no part of what is measured
+        return await this.#running.load(op, clients, seconds);
       } catch (error) {
         await this.stop();
         if (tries === TRIES) throw new MemfsFailed(op, clients, error);
@@ -63,46 +53,11 @@ export class MemfsLl {
     }
   }
 
-  async #start(): Promise<Running> {
-    const directory = await mountPoint();
-    const child = spawn(this.#program, ['-f', '-o', this.#options, directory], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
-    let failed: Error | undefined;
-    child.once('error', (error) => {
-      failed = error;
-    });
-    child.once('exit', (code, signal) => {
-      failed = new Error(`${this.#program} ended with ${code ?? signal}`);
-    });
-    while (!(await isMounted(directory))) {
-      if (failed !== undefined) {
-        await removeMountPoint(directory);
-        throw failed;
-      }
-      await sleep(10);
-    }
-    return { child, directory };
-  }
-
   async stop(): Promise<void> {
-    if (this.#running === undefined) return;
-    const { child, directory } = this.#running;
+    await this.#running?.stop();
     this.#running = undefined;
-    if (child.exitCode === null && child.signalCode === null) {
-      const gone = once(child, 'exit');
-      const late = setTimeout(() => child.kill('SIGKILL'), 2000);
-      child.kill('SIGTERM');
-      await gone;
-      clearTimeout(late);
-    }
-    await removeMountPoint(directory);
   }
 }
-
-/** Looks into the table of mounts, for the mount itself may not answer yet. */
-const isMounted = async (directory: string): Promise<boolean> =>
-  (await readFile('/proc/self/mountinfo', 'utf8')).includes(` ${directory} `);
 
 /**
  * Operations per second (of the sequential ones MiB) and CPU time of the server for each in us, of memfs_ll from libfuse

@@ -19,6 +19,7 @@
 //                use by mknod(2) where there is none
 //  read4k        pread of 4 KiB at a random 4 KiB-aligned offset of a 64 MiB file, O_DIRECT when possible
 //  write4k       pwrite likewise
+//  read1m        pread of 1 MiB at a random 1 MiB-aligned offset of a 256 MiB file, O_DIRECT when possible
 //  seqread       1 MiB reads over a 256 MiB file (split into THREADS segments, each thread loops over
 //  seqread128k   its own; page cache dropped before every pass); one op = one read call
 //  seqwrite      1 MiB / 128 KiB writes over a 256 MiB file, overwriting in place, split likewise; buffered,
@@ -239,6 +240,12 @@ static uint64_t op_read4k(struct th *t)
 	if (r != 4096) die("pread", g_big);
 	return 4096;
 }
+static uint64_t op_read1m(struct th *t)
+{
+	ssize_t r = pread(t->fd, t->buf, 1 << 20, (off_t)(rnd(t) % (SEQSIZE >> 20)) << 20);
+	if (r != 1 << 20) die("pread", g_big);
+	return 1 << 20;
+}
 static uint64_t op_write4k(struct th *t)
 {
 	ssize_t r = pwrite(t->fd, t->buf, 4096, (off_t)(rnd(t) % (RWSIZE / 4096)) * 4096);
@@ -341,12 +348,13 @@ int main(int argc, char **argv)
 	else if (!strncmp(o, "list", 4) && (g_entries = atol(o + 4)) > 0) g_fn = op_readdir, g_list = 1, need_list(g_entries);
 	else if (!strcmp(o, "read4k")) g_fn = op_read4k, io = 1;
 	else if (!strcmp(o, "write4k")) g_fn = op_write4k, io = 1, flags = O_RDWR;
+	else if (!strcmp(o, "read1m")) g_fn = op_read1m, io = 3;
 	else if (!strncmp(o, "seqread", 7)) g_fn = op_seqread, io = 2;
 	else if (!strncmp(o, "seqwrite", 8)) g_fn = op_seqwrite, io = 2, flags = O_RDWR;
 	else { fprintf(stderr, "unknown op %s\n", o); return 2; }
 	g_bs = strstr(o, "128k") ? 128 << 10 : 1 << 20;
 	if (io == 1) need_big("rw64m", RWSIZE, g_big, sizeof g_big);
-	if (io == 2) need_big("seq256m", SEQSIZE, g_big, sizeof g_big);
+	if (io >= 2) need_big("seq256m", SEQSIZE, g_big, sizeof g_big);
 
 	struct th *T = calloc(g_threads, sizeof *T);
 	pthread_barrier_init(&g_bar, NULL, g_threads);
@@ -372,12 +380,12 @@ int main(int argc, char **argv)
 		if (io) {
 			if (posix_memalign((void **)&t->buf, 4096, 1 << 20)) return 2;
 			memset(t->buf, 0x5a + i, 1 << 20);
-			if (io == 1 && !getenv("MB_NO_DIRECT")) {
+			if (io != 2 && !getenv("MB_NO_DIRECT")) {
 				t->fd = open(g_big, flags | O_DIRECT);
 				// O_DIRECT may be refused at open or only at the first I/O
 				if (t->fd >= 0 && pread(t->fd, t->buf, 4096, 0) != 4096) { close(t->fd); t->fd = -1; }
 				g_direct = t->fd >= 0;
-			} else if (io == 1) g_direct = 0;
+			} else if (io != 2) g_direct = 0;
 			if (t->fd < 0) t->fd = open(g_big, flags);
 			if (t->fd < 0) die("open", g_big);
 			if (io == 2) {

@@ -20,7 +20,7 @@ import shared, { share } from './threads-fs.ts';
 
 /**
  * The canned filesystem, the raw loop; MemoryFs by default, where it lists names alone, and where the kernel may keep nothing;
- * shared memory served by a thread a CPU, or by this one; a directory beside the mount by this thread, or by one a CPU.
+ * shared memory served by a thread a CPU, or by this one; a directory beside the mount by this thread, by one a CPU, or by many, as for a slow one.
  */
 export type Which =
   | 'ours'
@@ -31,7 +31,8 @@ export type Which =
   | 'threads'
   | 'single'
   | 'passthrough'
-  | 'passthrough threads';
+  | 'passthrough threads'
+  | 'passthrough 16 threads';
 /** How it is talked to; `sleeping` is the device without a look for more before it sleeps. */
 export type Transport = 'device' | 'uring' | 'sleeping';
 /** What the bench may ask; each answer is a number. `fill` takes one, how many files to make; `served` a thread. */
@@ -113,7 +114,7 @@ function choose(): Filesystem | URL {
   // What this was compiled to.
   if (which === 'threads') return new URL(import.meta.url.replace(/server(\.\w+)$/u, 'threads-fs$1'));
   if (which === 'passthrough') return new PassthroughFs({ source: sourceOf(directory) });
-  if (which === 'passthrough threads')
+  if (which.startsWith('passthrough'))
     return new URL(`../../src/fs/passthrough/passthrough-module.${import.meta.url.split('.').at(-1)}`, import.meta.url);
   if (which === 'single') return shared({ shared: share() });
   return handlers === 'async' ? cannedAsync(absent) : canned(absent);
@@ -142,8 +143,9 @@ if (which === 'loop') {
 } else {
   const filesystem = choose();
   const timeouts = which === 'uncached' ? { entryTimeout: 0, attrTimeout: 0 } : {};
-  const threads = which.includes('threads') ? ({ threads: 'cpus' } as const) : {};
-  const served = which === 'passthrough threads' ? { filesystem: { source: sourceOf(directory) } } : {};
+  const count = Number(/\d+/u.exec(which)?.[0]) || ('cpus' as const);
+  const threads = which.includes('threads') ? { threads: count } : {};
+  const served = /^passthrough.*threads$/u.test(which) ? { filesystem: { source: sourceOf(directory) } } : {};
   const options = { allowOther: true, transport, ...timeouts, ...threads, ...served } as const;
   const mine = await mount(filesystem as URL, directory, options);
   mounted = mine;

@@ -165,11 +165,6 @@ export class Server {
     return loadMount(this.directory, () => this.ask('cpu'), op, clients, seconds, patience);
   }
 
-  /** The same load on what is served, without the server. */
-  loadSource(op: string, clients: number, seconds: number): Promise<Timed> {
-    return loadMount(sourceOf(this.directory), async () => 0, op, clients, seconds);
-  }
-
   /** CPU time in us a second while nobody asks for anything, not even this bench. */
   async idle(): Promise<number> {
     const before = await cpuTime(this.#process.pid!);
