@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- passthrough`: PassthroughFs over a directory of the machine's own, on one thread over the device, and by a
+ * `npm run bench -- passthrough`: first what passthrough-kernel.ts measures, then with data by requests: PassthroughFs over a directory of the machine's own, on one thread over the device, and by a
  * thread a CPU over io_uring, against libfuse's passthrough_ll in C. That one is not part of this project: its figures
  * were measured once, on two CPUs with Linux 6.18, and say little on another machine. Behind that, how often the same
  * client does the same in the directory itself, where no server is between.
@@ -7,6 +7,7 @@
  * read 4 KiB is direct on the mount, and from the page cache below.
  */
 import { type Bench, median, type Row } from './measure.ts';
+import { handedRows } from './passthrough-kernel.ts';
 import { Server, type Timed } from './servers.ts';
 
 const WAYS = [
@@ -33,6 +34,7 @@ type Op = keyof typeof RECORDED;
 export const passthrough: Bench = {
   name: 'passthrough',
   async *rows(quick) {
+    yield* handedRows(quick);
     for (const { which, transport, title } of WAYS) {
       const server = await Server.start(which, 'errno', 'sync', transport);
       try {
