@@ -288,6 +288,7 @@ kernelTest('doctor tells the kernel’s protocol and INIT flags, and names a dea
   expect(status).toBe(0);
   expect(stdout).toMatch(/^ok +kernel: Linux .*, FUSE 7\.\d+$/mu);
   expect(stdout).toMatch(/^ok +INIT flags offered: ASYNC_READ .*MAX_PAGES/mu);
+  expect(stdout).toMatch(/^ok +kernel passthrough: the kernel reads and writes files itself$/mu);
   expect(stdout).toMatch(/^ok +fusectl: mounted at /mu);
   expect(stdout).toMatch(
     /^ok +io_uring: (defer|cooperative|plain) task running, (no )?SQPOLL, features 0x[0-9a-f]+$/mu,

@@ -19,7 +19,8 @@
 //                use by mknod(2) where there is none
 //  read4k        pread of 4 KiB at a random 4 KiB-aligned offset of a 64 MiB file, O_DIRECT when possible
 //  write4k       pwrite likewise
-//  read1m        pread of 1 MiB at a random 1 MiB-aligned offset of a 256 MiB file, O_DIRECT when possible
+//  read1m        the same of 1 MiB; any of the four with "buffered_" before it is never O_DIRECT, and finds the file in
+//  write1m       the page cache
 //  seqread       1 MiB reads over a 256 MiB file (split into THREADS segments, each thread loops over
 //  seqread128k   its own; page cache dropped before every pass); one op = one read call
 //  seqwrite      1 MiB / 128 KiB writes over a 256 MiB file, overwriting in place, split likewise; buffered,
@@ -234,23 +235,17 @@ static uint64_t op_readdir(struct th *t)
 	closedir(d);
 	return 0;
 }
-static uint64_t op_read4k(struct th *t)
+static uint64_t op_read(struct th *t)
 {
-	ssize_t r = pread(t->fd, t->buf, 4096, (off_t)(rnd(t) % (RWSIZE / 4096)) * 4096);
-	if (r != 4096) die("pread", g_big);
-	return 4096;
+	ssize_t r = pread(t->fd, t->buf, g_bs, (off_t)(rnd(t) % (RWSIZE / g_bs)) * g_bs);
+	if (r != (ssize_t)g_bs) die("pread", g_big);
+	return r;
 }
-static uint64_t op_read1m(struct th *t)
+static uint64_t op_write(struct th *t)
 {
-	ssize_t r = pread(t->fd, t->buf, 1 << 20, (off_t)(rnd(t) % (SEQSIZE >> 20)) << 20);
-	if (r != 1 << 20) die("pread", g_big);
-	return 1 << 20;
-}
-static uint64_t op_write4k(struct th *t)
-{
-	ssize_t r = pwrite(t->fd, t->buf, 4096, (off_t)(rnd(t) % (RWSIZE / 4096)) * 4096);
-	if (r != 4096) die("pwrite", g_big);
-	return 4096;
+	ssize_t r = pwrite(t->fd, t->buf, g_bs, (off_t)(rnd(t) % (RWSIZE / g_bs)) * g_bs);
+	if (r != (ssize_t)g_bs) die("pwrite", g_big);
+	return r;
 }
 static uint64_t op_seqread(struct th *t)
 {
@@ -336,6 +331,8 @@ int main(int argc, char **argv)
 	mk(g_base);
 	int io = 0, pertd = 0, flags = O_RDONLY;
 	const char *o = g_op;
+	int buffered = !strncmp(o, "buffered_", 9);
+	if (buffered) o += 9;
 	if (!strcmp(o, "statfs")) g_fn = op_statfs;
 	else if (!strcmp(o, "stat")) g_fn = op_stat, need_files();
 	else if (!strcmp(o, "statx_sync")) g_fn = op_statx, need_files();
@@ -346,15 +343,14 @@ int main(int argc, char **argv)
 	else if (!strcmp(o, "rename")) g_fn = op_rename, pertd = 1;
 	else if (!strcmp(o, "readdir")) g_fn = op_readdir, need_files();
 	else if (!strncmp(o, "list", 4) && (g_entries = atol(o + 4)) > 0) g_fn = op_readdir, g_list = 1, need_list(g_entries);
-	else if (!strcmp(o, "read4k")) g_fn = op_read4k, io = 1;
-	else if (!strcmp(o, "write4k")) g_fn = op_write4k, io = 1, flags = O_RDWR;
-	else if (!strcmp(o, "read1m")) g_fn = op_read1m, io = 3;
+	else if (!strcmp(o, "read4k") || !strcmp(o, "read1m")) g_fn = op_read, io = 1;
+	else if (!strcmp(o, "write4k") || !strcmp(o, "write1m")) g_fn = op_write, io = 1, flags = O_RDWR;
 	else if (!strncmp(o, "seqread", 7)) g_fn = op_seqread, io = 2;
 	else if (!strncmp(o, "seqwrite", 8)) g_fn = op_seqwrite, io = 2, flags = O_RDWR;
 	else { fprintf(stderr, "unknown op %s\n", o); return 2; }
-	g_bs = strstr(o, "128k") ? 128 << 10 : 1 << 20;
+	g_bs = strstr(o, "4k") ? 4096 : strstr(o, "128k") ? 128 << 10 : 1 << 20;
 	if (io == 1) need_big("rw64m", RWSIZE, g_big, sizeof g_big);
-	if (io >= 2) need_big("seq256m", SEQSIZE, g_big, sizeof g_big);
+	if (io == 2) need_big("seq256m", SEQSIZE, g_big, sizeof g_big);
 
 	struct th *T = calloc(g_threads, sizeof *T);
 	pthread_barrier_init(&g_bar, NULL, g_threads);
@@ -380,12 +376,12 @@ int main(int argc, char **argv)
 		if (io) {
 			if (posix_memalign((void **)&t->buf, 4096, 1 << 20)) return 2;
 			memset(t->buf, 0x5a + i, 1 << 20);
-			if (io != 2 && !getenv("MB_NO_DIRECT")) {
+			if (io == 1 && !buffered && !getenv("MB_NO_DIRECT")) {
 				t->fd = open(g_big, flags | O_DIRECT);
 				// O_DIRECT may be refused at open or only at the first I/O
 				if (t->fd >= 0 && pread(t->fd, t->buf, 4096, 0) != 4096) { close(t->fd); t->fd = -1; }
 				g_direct = t->fd >= 0;
-			} else if (io != 2) g_direct = 0;
+			} else if (io == 1) g_direct = 0;
 			if (t->fd < 0) t->fd = open(g_big, flags);
 			if (t->fd < 0) die("open", g_big);
 			if (io == 2) {
@@ -393,7 +389,10 @@ int main(int argc, char **argv)
 				t->seg1 = i == g_threads - 1 ? SEQSIZE : SEQSIZE / g_threads * (i + 1);
 				t->pos = t->seg1;	// first op starts a pass
 			}
-			if (i == 0 && g_fn != op_seqwrite) { fdatasync(t->fd); posix_fadvise(t->fd, 0, 0, POSIX_FADV_DONTNEED); }
+			if (buffered)
+				for (off_t at = 0; at < (off_t)RWSIZE; at += 1 << 20)
+					if (pread(t->fd, t->buf, 1 << 20, at) != 1 << 20) die("pread", g_big);
+			if (i == 0 && g_fn != op_seqwrite && !buffered) { fdatasync(t->fd); posix_fadvise(t->fd, 0, 0, POSIX_FADV_DONTNEED); }
 		}
 	}
 	double cpu0 = cpu_s();

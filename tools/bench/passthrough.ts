@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- passthrough`: PassthroughFs over a directory of the machine's own, by one thread and by one a CPU, over the device and
+ * `npm run bench -- passthrough`: first what passthrough-kernel.ts measures, then, with data by requests: PassthroughFs over a directory of the machine's own, by one thread and by one a CPU, over the device and
  * over io_uring, and by sixteen threads as for a slow source, in turns with libfuse's passthrough_ll in C. That one is not part of this project: the environment variable PASSTHROUGH_LL
  * says where the program is. Without it there are the figures that it was measured with once, on two CPUs with
  * Linux 6.18, which say little on another machine; so for io_uring, which its released versions do not have.
@@ -12,6 +12,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Bench, median, paired, type Row } from './measure.ts';
+import { handedRows } from './passthrough-kernel.ts';
 import { Peer } from './peer.ts';
 import type { Which } from './server.ts';
 import { loadMount, Server, type Timed } from './servers.ts';
@@ -69,6 +70,7 @@ const OPERATIONS: readonly Operation[] = [
 export const passthrough: Bench = {
   name: 'passthrough',
   async *rows(quick) {
+    if (process.env.WAY === undefined) yield* handedRows(quick);
     const program = process.env.PASSTHROUGH_LL;
     if (!program)
       console.error('PASSTHROUGH_LL is not set: the baseline is what libfuse’s example passthrough_ll did elsewhere');

@@ -20,7 +20,8 @@ import shared, { share } from './threads-fs.ts';
 
 /**
  * The canned filesystem, the raw loop; MemoryFs by default, where it lists names alone, and where the kernel may keep nothing;
- * shared memory served by a thread a CPU, or by this one; a directory beside the mount by this thread, by one a CPU, or by many, as for a slow one.
+ * shared memory served by a thread a CPU, or by this one; a directory beside the mount by this thread, by one a CPU, or by many, as for a
+ * slow one, its data by requests; and by this thread with the data left to the kernel.
  */
 export type Which =
   | 'ours'
@@ -32,7 +33,8 @@ export type Which =
   | 'single'
   | 'passthrough'
   | 'passthrough threads'
-  | 'passthrough 16 threads';
+  | 'passthrough 16 threads'
+  | 'passthrough kernel';
 /** How it is talked to; `sleeping` is the device without a look for more before it sleeps. */
 export type Transport = 'device' | 'uring' | 'sleeping';
 /** What the bench may ask; each answer is a number. `fill` takes one, how many files to make; `served` a thread. */
@@ -113,7 +115,9 @@ function choose(): Filesystem | URL {
   if (memory !== undefined) return memory;
   // What this was compiled to.
   if (which === 'threads') return new URL(import.meta.url.replace(/server(\.\w+)$/u, 'threads-fs$1'));
-  if (which === 'passthrough') return new PassthroughFs({ source: sourceOf(directory) });
+  if (which === 'passthrough') return new PassthroughFs({ source: sourceOf(directory), kernelPassthrough: false });
+  if (which === 'passthrough kernel')
+    return new PassthroughFs({ source: sourceOf(directory), kernelPassthrough: true });
   if (which.startsWith('passthrough'))
     return new URL(`../../src/fs/passthrough/passthrough-module.${import.meta.url.split('.').at(-1)}`, import.meta.url);
   if (which === 'single') return shared({ shared: share() });
@@ -145,7 +149,9 @@ if (which === 'loop') {
   const timeouts = which === 'uncached' ? { entryTimeout: 0, attrTimeout: 0 } : {};
   const count = Number(/\d+/u.exec(which)?.[0]) || ('cpus' as const);
   const threads = which.includes('threads') ? { threads: count } : {};
-  const served = /^passthrough.*threads$/u.test(which) ? { filesystem: { source: sourceOf(directory) } } : {};
+  const served = /^passthrough.*threads$/u.test(which)
+    ? { filesystem: { source: sourceOf(directory), kernelPassthrough: false } }
+    : {};
   const options = { allowOther: true, transport, ...timeouts, ...threads, ...served } as const;
   const mine = await mount(filesystem as URL, directory, options);
   mounted = mine;

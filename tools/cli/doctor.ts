@@ -3,15 +3,18 @@
  * nothing: as root it mounts a filesystem in a temporary directory for a moment, to hear what the kernel offers.
  */
 import { constants } from 'node:fs';
-import { access, mkdtemp, readFile, rmdir, stat } from 'node:fs/promises';
+import { access, mkdtemp, open, readFile, rmdir, stat, unlink } from 'node:fs/promises';
 import { release, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { INIT_FLAGS, type InitFlag } from '../../src/abi/fuse-constants.ts';
 import { IORING_OP, type UringOpcode } from '../../src/abi/uring-constants.ts';
+import { whyNotHanded } from '../../src/fs/handed.ts';
 import { mount } from '../../src/mount.ts';
 import { connectionDirectory, isFuse, mountEntries } from '../../src/mountinfo.ts';
+import type { Filesystem } from '../../src/protocol/filesystem.ts';
 import type { Agreement } from '../../src/protocol/init.ts';
+import type { Connection } from '../../src/protocol/session.ts';
 import { probe, UringError, type UringProbe } from '../../src/uring/setup.ts';
 import { describe, plan } from '../../src/uring/transport-plan.ts';
 import { linux, PARAMETER, whyNotOffered } from '../../src/uring/transport-system.ts';
@@ -94,7 +97,8 @@ async function kernel(): Promise<Finding[]> {
   if (process.geteuid!() !== 0)
     return [finding('warn', 'kernel', version, 'run rawfuse doctor as root to see what its FUSE offers')];
   try {
-    const { minor, offered, offeredBits } = await offer();
+    const { agreement, whyNotHanded } = await offer();
+    const { minor, offered, offeredBits } = agreement;
     const names = [...offered].join(' ');
     const unnamed = [...bits(offeredBits)].filter((bit) => !NAMED.has(bit));
     const not = (Object.keys(INIT_FLAGS) as InitFlag[]).filter((flag) => !offered.has(flag)).join(' ');
@@ -102,12 +106,17 @@ async function kernel(): Promise<Finding[]> {
       finding('ok', 'kernel', `${version}, FUSE 7.${minor}`),
       finding('ok', 'INIT flags offered', names + (unnamed.length > 0 ? ` and bits ${unnamed.join(' ')}` : '')),
       finding('ok', 'INIT flags not offered', not || 'none'),
+      whyNotHanded === undefined
+        ? finding('ok', 'kernel passthrough', 'the kernel reads and writes files itself')
+        : finding('warn', 'kernel passthrough', whyNotHanded, HANDING),
     ];
   } catch (error) {
     const found = `${version}, but a mount failed: ${(error as Error).message}`;
     return [finding('missing', 'kernel', found, 'see /dev/fuse below; a container needs CAP_SYS_ADMIN to mount')];
   }
 }
+const HANDING =
+  'data then goes by requests, slower; it needs Linux 6.9, CAP_SYS_ADMIN and files that are not on overlayfs';
 const NAMED: ReadonlySet<number> = new Set(Object.values(INIT_FLAGS));
 function* bits(set: bigint): Generator<number> {
   for (let bit = 0; bit < 64; bit++) if (set & (1n << BigInt(bit))) yield bit;
@@ -115,17 +124,39 @@ function* bits(set: bigint): Generator<number> {
 
 /** How the temporary directory's name begins. */
 const TEMPORARY = 'rawfuse-doctor-';
-/** What the kernel offers at INIT: a filesystem that serves nothing hears it. */
-async function offer(): Promise<Agreement> {
+/** What the kernel offers at INIT: a filesystem that serves nothing hears it. And why it takes no file of the temporary directory, if so. */
+async function offer(): Promise<{ agreement: Agreement; whyNotHanded: string | undefined }> {
   const directory = await mkdtemp(join(tmpdir(), TEMPORARY));
+  let connection: Connection | undefined;
+  const nothing: Filesystem = {
+    promises: ['PASSTHROUGH'],
+    init(made) {
+      connection = made;
+    },
+  };
   try {
-    const mounted = await mount({}, directory, { fsname: 'rawfuse-doctor', handlerTimeout: 5 });
+    const mounted = await mount(nothing, directory, { fsname: 'rawfuse-doctor', handlerTimeout: 5 });
     const { agreement } = mounted.session;
+    const why = whyNotHanded(connection!) ?? (await refusal(connection!));
     await mounted.unmount({ lazy: true });
     await mounted.closed;
-    return agreement!;
+    return { agreement: agreement!, whyNotHanded: why };
   } finally {
     await rmdir(directory);
+  }
+}
+/** Why the kernel does not take a file; undefined where it does. */
+async function refusal({ backing }: Connection): Promise<string | undefined> {
+  const path = join(tmpdir(), `${TEMPORARY}${process.pid}`);
+  const file = await open(path, 'wx');
+  try {
+    backing.close(backing.open(file.fd));
+    return undefined;
+  } catch (error) {
+    return `the kernel takes no files of ${tmpdir()}: ${(error as Error).message}`;
+  } finally {
+    await file.close();
+    await unlink(path);
   }
 }
 
