@@ -5,7 +5,7 @@
  * Buffered 4 KiB are what the kernel's own detour costs: a second open file, its locks, credentials changed there and back for each.
  */
 import { paired, type Row } from './measure.ts';
-import { Server } from './servers.ts';
+import { loadMount, Server, sourceOf } from './servers.ts';
 
 /** At least so much of the directory's own. */
 const TARGET = 0.95;
@@ -31,7 +31,7 @@ export async function* handedRows(quick: boolean): AsyncGenerator<Row> {
       const measured = await paired(
         { rounds: quick ? 3 : 9, most: quick ? 4_000 : 30_000 },
         () => server.load(op, 1, seconds),
-        () => server.loadSource(op, 1, seconds),
+        () => loadMount(sourceOf(server.directory), async () => 0, op, 1, seconds),
       );
       yield {
         ...{
