@@ -11,6 +11,7 @@ import { EINTR, EIO, ENOTCONN, EPROTO, type Errno, ESTALE, ETIMEDOUT } from '../
 import { type fuse_forget_one, fuse_in_header, type fuse_init_in, type fuse_init_out } from '../abi/fuse.ts';
 import { FUSE_UNIQUE_RESEND, type InitFlag } from '../abi/fuse-constants.ts';
 import { BackingFiles } from './backing.ts';
+import type { Connection } from './connection.ts';
 import { type Answer, answersNothing, type Server, type Steps, serve, stepsFor } from './dispatch.ts';
 import { EarlyInterrupts } from './early.ts';
 import type { Filesystem } from './filesystem.ts';
@@ -35,15 +36,7 @@ import { wireTime } from './times.ts';
 import { type Observer, Tracer } from './trace.ts';
 import type { Begun, End, Transport, TransportKind } from './transport.ts';
 
-/** What a filesystem gets in `init`: what was agreed, and the way to tell the kernel of changes. */
-export interface Connection extends Agreement {
-  readonly notify: Notifications;
-  /** Tells the user something, in one line: `onWarning` gets it. */
-  warn(message: string): void;
-  /** Files for the kernel to read and write itself. */
-  readonly backing: BackingFiles;
-}
-
+export type { Connection };
 export interface SessionOptions extends ConnectionOptions {
   /** Seconds, fractions allowed, that the kernel may use an entry without asking again, where the filesystem does not say. Default 1. */
   readonly entryTimeout?: number | undefined;
@@ -321,7 +314,9 @@ export class Session implements Server {
   #serveUnder(agreement: Agreement): void {
     this.#begun = true;
     const warn = (message: string) => this.warn(message);
-    const done: unknown = this.filesystem.init?.({ ...agreement, notify: this.notify, warn, backing: this.#backing });
+    const note = this.#tracer && ((message: string) => this.#tracer!.note(message));
+    const own = { notify: this.notify, warn, note, backing: this.#backing };
+    const done: unknown = this.filesystem.init?.({ ...agreement, ...own });
     if (done instanceof Promise) done.catch((error) => this.report(error, 'INIT'));
     this.agreement = agreement;
     this.steps = stepsFor(agreement.agreed.has('SETXATTR_EXT'));

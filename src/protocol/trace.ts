@@ -62,6 +62,8 @@ export type TraceEvent =
       /** Why that one. */
       readonly transportReason: string;
     }
+  /** What the filesystem says of what it does. */
+  | { readonly kind: 'note'; readonly message: string }
   | { readonly kind: 'end'; readonly reason: string; readonly error?: string };
 export type Observer = (event: TraceEvent) => void;
 
@@ -133,6 +135,10 @@ export class Tracer {
   /** What of an agreement the trace needs, where another thread has told of it. */
   extended({ agreed }: Pick<Agreement, 'agreed'>): void {
     this.#setxattrExt = agreed.has('SETXATTR_EXT');
+  }
+
+  note(message: string): void {
+    this.#tell({ kind: 'note', message });
   }
 
   ended({ reason, error }: End): void {
@@ -284,6 +290,7 @@ export function printer(print: (line: string) => void): Observer {
           event.error && `-> ${event.error}`,
         ),
       );
+    else if (event.kind === 'note') print(`  ${event.message}`);
     else print(words(`end: ${event.reason}`, event.error && `(${event.error})`));
   };
 }

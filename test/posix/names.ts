@@ -19,7 +19,7 @@ const TMPFILE = py`
   def tmpfile(where='.', flags=O_RDWR, mode=0o644):
       return os.open(where, O_TMPFILE | flags, mode)
   def name_it(fd, name):
-      call('linkat', AT_FDCWD, f'/proc/self/fd/{fd}', AT_FDCWD, name, AT_SYMLINK_FOLLOW)
+      call('linkat', AT_FDCWD, f'/proc/thread-self/fd/{fd}', AT_FDCWD, name, AT_SYMLINK_FOLLOW)
   def name_it_empty(fd, name):
       call('linkat', fd, '', AT_FDCWD, name, AT_EMPTY_PATH)`;
 
@@ -158,7 +158,7 @@ export const rows: Table = {
     os.chmod('file', 0o600)
     def user():
         fd = os.open('file', O_PATH)
-        return [os.fstat(fd).st_size, t(opens, f'/proc/self/fd/{fd}', O_RDONLY)]
+        return [os.fstat(fd).st_size, t(opens, f'/proc/thread-self/fd/{fd}', O_RDONLY)]
     out(as_user(ALICE, user))
     fd = os.open('file', O_PATH)
     out(read(f'/proc/self/fd/{fd}'))`,

@@ -824,7 +824,7 @@ out(as_user(ALICE, lambda: opened('file', O_PATH)))
 make('file', 0o640)
 def f():
     fd = os.open('file', O_PATH)
-    return [t(opened, '/proc/self/fd/%d' % fd), t(os.access, '/proc/self/fd/%d' % fd, os.R_OK)]
+    return [t(opened, '/proc/thread-self/fd/%d' % fd), t(os.access, '/proc/thread-self/fd/%d' % fd, os.R_OK)]
 out(as_user(ALICE, f))
 `,
   'open O_NOATIME: by whoever is neither owner nor root is EPERM': `

@@ -47,12 +47,17 @@ const ALIGNED = 4096;
 const DIRECT = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
 
 export class Data {
-  readonly #nodes: LowerNodes;
+  readonly #nodes: Pick<LowerNodes, 'open' | 'reopen'>;
   readonly #descriptors: Descriptors;
   readonly #scratch: Scratch;
   readonly #allowDirectIo: boolean;
 
-  constructor(nodes: LowerNodes, descriptors: Descriptors, scratch: Scratch, allowDirectIo = false) {
+  constructor(
+    nodes: Pick<LowerNodes, 'open' | 'reopen'>,
+    descriptors: Descriptors,
+    scratch: Scratch,
+    allowDirectIo = false,
+  ) {
     this.#nodes = nodes;
     this.#descriptors = descriptors;
     this.#scratch = scratch;

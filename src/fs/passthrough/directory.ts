@@ -41,10 +41,18 @@ export class Directories {
     shown: (name: string, ino: bigint) => bigint,
     lookup?: (name: string) => Result<'LOOKUP'>,
   ): void {
+    const found = lookup && (({ name }: Dirent) => lookup(name));
+    this.each(fd, offset, (entry) => {
+      entry.ino = shown(entry.name, entry.ino);
+      return addEntry(entry, reply, found);
+    });
+  }
+
+  /** Calls with what comes after the cookie `offset`, one after the other in the same object, while that is answered true. */
+  each(fd: number, offset: bigint, visit: (entry: Entry) => boolean): void {
     const { view, bytes, dirents, direntsAt } = this.#scratch;
     done(lseek(fd, offset, SEEK_SET));
     const entry = this.#entry;
-    const found = lookup && (({ name }: Dirent) => lookup(name));
     for (;;) {
       const length = done(getdents64(fd, dirents, DIRENTS_ROOM));
       if (length === 0) return;
@@ -53,17 +61,17 @@ export class Directories {
         let end = begin;
         while (bytes[end] !== 0) end++;
         entry.name = decodeName(bytes, begin, end);
-        entry.ino = shown(entry.name, view.getBigUint64(at + AT.d_ino, true));
+        entry.ino = view.getBigUint64(at + AT.d_ino, true);
         entry.type = view.getUint8(at + AT.d_type);
         entry.off = view.getBigUint64(at + AT.d_off, true);
-        if (!add(entry, reply, found)) return;
+        if (!visit(entry)) return;
       }
     }
   }
 }
 
 /** Adds an entry with what its lookup gave, or alone where that failed: gone meanwhile, or not to be entered. */
-function add(entry: Entry, reply: DirectoryReply, lookup?: (entry: Dirent) => Result<'LOOKUP'>): boolean {
+export function addEntry(entry: Dirent, reply: DirectoryReply, lookup?: (entry: Dirent) => Result<'LOOKUP'>): boolean {
   try {
     return reply.add(entry, lookup);
   } catch (error) {
