@@ -189,6 +189,7 @@ export function divideOptions(text: string, names: readonly string[]): { own: Re
   const rest = partsOf(text).filter((part) => {
     const [, name, value = ''] = /^([^=]*)(?:=(.*))?$/su.exec(part)!;
     if (!names.includes(name!)) return true;
+    delete own[name!]; // it stands where it was given last
     own[name!] = value;
     return false;
   });

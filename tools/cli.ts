@@ -10,6 +10,7 @@ import { type Command, FAILED, OK, UsageError, version, WRONG } from './cli/comm
 const commands: Readonly<Record<string, () => Promise<{ readonly command: Command }>>> = {
   mount: () => import('./cli/mount.ts'),
   unmount: () => import('./cli/unmount.ts'),
+  union: () => import('./cli/union-command.ts'),
   doctor: () => import('./cli/doctor.ts'),
   help: () => import('./cli/help.ts'),
 };

@@ -5,7 +5,7 @@
  *
  * A `path` or `name` is the address of its bytes, which end with a NUL.
  */
-import { AT_EMPTY_PATH } from './posix.ts';
+import { AT_EMPTY_PATH, O_CLOEXEC } from './posix.ts';
 import { define, negated, SYS } from './syscall.ts';
 
 const libc = {
@@ -44,6 +44,8 @@ const libc = {
   flock: define('flock', 'int', ['int', 'int']),
   fcntl: define('fcntl', 'int', ['int', 'int', 'uintptr_t']),
   ioctl: define('ioctl', 'int', ['int', 'uint64', 'uintptr_t']),
+  dup3: define('dup3', 'int', ['int', 'int', 'int']),
+  posix_fadvise: define('posix_fadvise', 'int', ['int', 'int64', 'int64', 'int']),
   close: define('close', 'int', ['int']),
 };
 
@@ -135,6 +137,10 @@ export const fdatasync = (fd: number): number => negated(libc.fdatasync(fd));
 export const syncfs = (fd: number): number => negated(libc.syncfs(fd));
 
 export const flock = (fd: number, operation: number): number => negated(libc.flock(fd, operation));
+/** dup3(2) with O_CLOEXEC: `to` becomes a second descriptor of what `from` is of, and what it was of is closed. */
+export const dup3 = (from: number, to: number): number => negated(libc.dup3(from, to, O_CLOEXEC));
+/** posix_fadvise(2) of a whole file. */
+export const fadvise = (fd: number, advice: number): number => -libc.posix_fadvise(fd, 0, 0, advice);
 /** fcntl(2) with a struct at an address: the commands of locks. */
 export const fcntlAt = (fd: number, command: number, argument: number): number =>
   negated(libc.fcntl(fd, command, argument));

@@ -12,3 +12,6 @@ export { PassthroughFs } from './passthrough/passthrough.ts';
 export { type NodeLayout, type NodesHandle, shareNodes } from './shared/layout.ts';
 export { LockError } from './shared/lock.ts';
 export { openNodes, type SharedNode, type SharedNodes } from './shared/nodes.ts';
+export { POLICY_NAMES, type PolicyName } from './union/policies.ts';
+export type { UnionOptions } from './union/served.ts';
+export { UnionFs } from './union/union.ts';

@@ -8,6 +8,8 @@ export interface Connection extends Agreement {
   readonly notify: Notifications;
   /** Tells the user something, in one line: `onWarning` gets it. */
   warn(message: string): void;
+  /** Puts a line into the trace; undefined where nobody traces. */
+  readonly note: ((message: string) => void) | undefined;
   /** Files for the kernel to read and write itself. */
   readonly backing: BackingFiles;
   /**

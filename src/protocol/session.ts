@@ -317,8 +317,9 @@ export class Session implements Server {
   #serveUnder(agreement: Agreement): void {
     this.#begun = true;
     const warn = (message: string) => this.warn(message);
+    const note = this.#tracer && ((message: string) => this.#tracer!.note(message));
     const watch: Connection['watch'] = (fd, ready) => this.#io!.watch!(fd, ready);
-    const own = { notify: this.notify, warn, backing: this.#backing, watch };
+    const own = { notify: this.notify, warn, note, backing: this.#backing, watch };
     const done: unknown = this.filesystem.init?.({ ...agreement, ...own });
     if (done instanceof Promise) done.catch((error) => this.report(error, 'INIT'));
     this.agreement = agreement;

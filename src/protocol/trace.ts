@@ -64,6 +64,8 @@ export type TraceEvent =
     }
   /** What the user is told, in one line. */
   | { readonly kind: 'warning'; readonly message: string }
+  /** What the filesystem says of what it does. */
+  | { readonly kind: 'note'; readonly message: string }
   | { readonly kind: 'end'; readonly reason: string; readonly error?: string };
 export type Observer = (event: TraceEvent) => void;
 
@@ -139,6 +141,10 @@ export class Tracer {
 
   warning(message: string): void {
     this.#tell({ kind: 'warning', message });
+  }
+
+  note(message: string): void {
+    this.#tell({ kind: 'note', message });
   }
 
   ended({ reason, error }: End): void {
@@ -291,6 +297,7 @@ export function printer(print: (line: string) => void): Observer {
         ),
       );
     else if (event.kind === 'warning') print(`warning: ${event.message}`);
+    else if (event.kind === 'note') print(`  ${event.message}`);
     else print(words(`end: ${event.reason}`, event.error && `(${event.error})`));
   };
 }

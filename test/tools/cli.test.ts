@@ -100,7 +100,22 @@ describe('the command line', () => {
     ['mount', /^rawfuse: mount takes a filesystem and a directory: rawfuse mount memory DIR$/],
     ['mount memory', /^rawfuse: mount takes a filesystem and a directory/],
     ['mount memory a b', /^rawfuse: mount takes a filesystem and a directory/],
-    ['mount nfs a', /^rawfuse: unknown filesystem nfs: known are memory, passthrough$/],
+    ['mount nfs a', /^rawfuse: unknown filesystem nfs: known are memory, passthrough, union$/],
+    ['mount union a', /^rawfuse: mount union takes branches and a directory: rawfuse mount union A=RW:B=RO DIR$/],
+    ['mount union /tmp=WR a', /^rawfuse: branch \/tmp=WR has the mode WR: one of RW, RO, NC is needed$/],
+    [
+      'mount union /tmp=RW,1X a',
+      /^rawfuse: branch \/tmp=RW,1X: 1X is no size: a number is needed, with K, M, G, T or P/,
+    ],
+    ['mount union /tmp/absent a', /^rawfuse: branch \/tmp\/absent is not there, or no directory$/],
+    ['mount union /tmp /', /^rawfuse: branch \/tmp is inside the mount point \/: it would be covered by the mount$/],
+    [
+      'mount union /tmp a -o category.create=most',
+      /^rawfuse: option category\.create is most: one of all, epall, .* is needed$/,
+    ],
+    ['mount union /tmp a -o category.creat=mfs', /^rawfuse: unknown option category\.creat/],
+    ['mount union /tmp a --threads 2', /^rawfuse: union serves on one thread: threads is not for it$/],
+    ['union df', /^rawfuse: union takes what to show, and a directory: rawfuse union df DIR$/],
     ['mount memory a --frob', /^rawfuse: Unknown option '--frob': see rawfuse help$/],
     ['mount memory a -o', /^rawfuse: Option '-o, --options <value>' argument missing: see rawfuse help$/],
     ['mount memory a -o alow_other', /^rawfuse: unknown option alow_other: did you mean allow_other\?$/],
@@ -173,10 +188,10 @@ describe('the command line', () => {
   test.each(['help', '--help', '-h'])('%s lists the commands and the exit codes', async (word) => {
     const { status, stdout, stderr } = await rawfuse(word);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    for (const each of ['mount', 'unmount', 'doctor', 'help', '--version', 'Exit codes:'])
+    for (const each of ['mount', 'unmount', 'union', 'doctor', 'help', '--version', 'Exit codes:'])
       expect(stdout).toContain(each);
   });
-  test.each(['mount', 'unmount', 'doctor', 'help'])('help %s is what %s --help says', async (name) => {
+  test.each(['mount', 'unmount', 'union', 'doctor', 'help'])('help %s is what %s --help says', async (name) => {
     const { status, stdout } = await rawfuse('help', name);
     expect(status).toBe(0);
     expect(stdout).toMatch(new RegExp(`^Usage: rawfuse ${name}`, 'u'));

@@ -25,7 +25,7 @@ export async function foreground(request: MountRequest): Promise<number> {
   if (descriptor !== undefined) {
     if (what.make === undefined)
       throw new Failure(`${what.title} can't be served over a descriptor: threads mount by themselves`);
-    const serving = serve(what.make(request.own, request.source), Number(descriptor), {
+    const serving = serve(what.make(request.own, request.source, directory), Number(descriptor), {
       ...request.options,
       ...hooks(request),
     });
@@ -153,6 +153,7 @@ async function mountCleanly(request: MountRequest, note: (line: string) => void)
     await unmountPath(path, { lazy: true });
     say(`cleaned up the dead mount at ${path}: its server was gone`, note);
   }
+  await request.what.prepare?.(request.own, request.source, request.directory);
   const { filesystem, told } = served(request);
   return mount(filesystem, request.directory, { ...request.options, ...hooks(request), filesystem: told });
 }

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { COMMON, type Command, EXIT_CODES, OK, UsageError } from './command.ts';
 import { command as doctor } from './doctor.ts';
 import { command as mount } from './mount.ts';
+import { command as union } from './union-command.ts';
 import { command as unmount } from './unmount.ts';
 
 export const command: Command = {
@@ -28,7 +29,7 @@ Tells what a command does and which options it takes.
   },
 };
 
-const commands: Readonly<Record<string, Command>> = { mount, unmount, doctor, help: command };
+const commands: Readonly<Record<string, Command>> = { mount, unmount, union, doctor, help: command };
 
 const overview = () => `Usage: rawfuse COMMAND [ARGUMENT]...
 

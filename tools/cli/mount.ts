@@ -17,23 +17,27 @@ import { COMMON, type Command, EXIT_CODES, OK, UsageError, version } from './com
 import { foreground } from './foreground.ts';
 import { memory } from './memory.ts';
 import { passthrough } from './passthrough.ts';
+import { union } from './union.ts';
 
 /** What can be mounted. */
 export interface Mountable {
   readonly name: string;
   /** As it is called in a sentence. */
   readonly title: string;
-  /** Whether it serves something, which is named before DIR. */
-  readonly source?: true;
+  /** What it serves, where that is named before DIR: a directory, or a list of branches. */
+  readonly source?: 'directory' | 'branches';
   /** Its own options in `-o`: the form they are written in, by name, and what they mean. */
   readonly options: Readonly<Record<string, { readonly form: string; readonly help: string }>>;
   /** Makes one from these options as they are written; absent where there is a module alone. UsageError. */
-  make?(own: Readonly<Record<string, string>>, source: string): Filesystem;
-  /** What threads load, and what it is told of the options. */
-  readonly module: URL;
-  told(own: Readonly<Record<string, string>>, source: string): unknown;
+  make?(own: Readonly<Record<string, string>>, source: string, directory: string): Filesystem;
+  /** What is to be done, or waited for, before it is made to be served. */
+  prepare?(own: Readonly<Record<string, string>>, source: string, directory: string): Promise<void>;
+  /** What threads load; absent where it serves on one thread alone. */
+  readonly module?: URL;
+  /** What the module is told of the options. */
+  told?(own: Readonly<Record<string, string>>, source: string): unknown;
 }
-const filesystems: readonly Mountable[] = [memory, passthrough];
+const filesystems: readonly Mountable[] = [memory, passthrough, union];
 const TRACES = ['text', 'json'] as const;
 
 /** A module of the user's: a path, which says that it is one by a slash or its extension. */
@@ -45,21 +49,21 @@ function moduleAt(name: string): Mountable | undefined {
     title: `the filesystem of ${name}`,
     options: {},
     module: pathToFileURL(path),
-    told: () => undefined,
   };
 }
 /** What `mount` is to serve: an object on this thread, or, where threads are asked for or there is nothing else, a module. */
-export function served({ what, own, source, options }: Pick<MountRequest, 'what' | 'own' | 'source' | 'options'>) {
-  if (what.make !== undefined && options.threads === undefined)
-    return { filesystem: what.make(own, source), told: undefined };
-  return { filesystem: what.module, told: what.told(own, source) };
+export function served({ what, own, source, directory, options }: MountRequest) {
+  const { make, module } = what;
+  if (make !== undefined && (options.threads === undefined || module === undefined))
+    return { filesystem: what.make!(own, source, directory), told: undefined };
+  return { filesystem: module!, told: what.told?.(own, source) };
 }
 
 export interface MountRequest {
   readonly what: Mountable;
   /** The options of the filesystem itself, as they are written. */
   readonly own: Readonly<Record<string, string>>;
-  /** What is served, as an absolute path; empty where there is no such thing. */
+  /** What is served: an absolute path, or branches as they are written; empty where there is no such thing. */
   readonly source: string;
   readonly directory: string;
   readonly options: MountOptions;
@@ -85,11 +89,14 @@ export const command: Command = {
   help: () => `Usage: rawfuse mount memory DIR [-o OPTION[,OPTION]...]... [--background]
                             [--trace[=json]] [--transport NAME] [--threads N|cpus]
        rawfuse mount passthrough SOURCE DIR ...
+       rawfuse mount union BRANCH[=MODE[,SIZE]][:BRANCH...]... DIR ...
        rawfuse mount ./MODULE.js DIR ...
 
 Mounts a filesystem at DIR, as root, and serves it until it is unmounted:
   memory    a filesystem in memory: empty at first, gone at the end
   passthrough  the directory SOURCE, which exists, with all that is in it
+  union     several directories as one, with mergerfs' options: modes are RW, RO and NC
+            (no new files), SIZE is what must stay available (docs/union.md)
   ./X.js    one of your own: a module whose default export makes it, in each of the
             threads that serve it (docs/threads.md); a path has a slash or an extension
 
@@ -124,6 +131,9 @@ ${ownHelp(memory)}
 Options of passthrough:
 ${ownHelp(passthrough)}
 
+Options of union:
+${ownHelp(union)}
+
 Mount options. A comma in a value is written \\, and a backslash \\\\.
 ${optionHelp().join('\n')}
   defaults, auto, noauto, user, users, owner, group, nofail, _netdev and their no-forms,
@@ -157,14 +167,16 @@ ${EXIT_CODES}
     if (values.trace !== undefined && trace === undefined)
       throw new UsageError(`--trace=${values.trace}: --trace or --trace=json is needed`);
     const divided = (values.options ?? []).map((text) => divideOptions(text, Object.keys(what.options)));
-    const own: MountRequest['own'] = Object.assign({}, ...divided.map((each) => each.own));
+    const own: MountRequest['own'] = laterLast(divided.map((each) => each.own));
     const written = divided.map(({ rest }) => parseOptions(rest));
     const threads = values['single-thread'] && values.threads !== undefined ? '1' : values.threads;
     const options = checkOptions(
       Object.assign({}, ...written, transport && { transport }, threads && parseOptions(`threads=${threads}`)),
     );
     if (what.make !== undefined) {
-      const filesystem = what.make(own, source);
+      if (what.module === undefined && options.threads !== undefined)
+        throw new UsageError(`${what.name} serves on one thread: threads is not for it`);
+      const filesystem = what.make(own, source, directory);
       agreeable(filesystem, options);
       await filesystem.destroy?.(); // the one that serves is made when it is time
     }
@@ -182,12 +194,26 @@ function placesOf({ name, source: takes }: Mountable, places: readonly string[])
   const [directory, source, ...more] = places.toReversed();
   if (takes) {
     if (!directory || !source || more.length > 0)
-      throw new UsageError(`mount ${name} takes two directories: rawfuse mount ${name} SOURCE DIR`);
-    return { source: resolve(source), directory };
+      throw new UsageError(
+        takes === 'branches'
+          ? `mount ${name} takes branches and a directory: rawfuse mount ${name} A=RW:B=RO DIR`
+          : `mount ${name} takes two directories: rawfuse mount ${name} SOURCE DIR`,
+      );
+    return { source: takes === 'branches' ? source : resolve(source), directory };
   }
   if (!directory || source !== undefined)
     throw new UsageError('mount takes a filesystem and a directory: rawfuse mount memory DIR');
   return { source: '', directory };
+}
+
+/** Options that were given more than once stand where they were given last: some are settings of others. */
+function laterLast(all: readonly Readonly<Record<string, string>>[]): Record<string, string> {
+  const own: Record<string, string> = {};
+  for (const [name, value] of all.flatMap((each) => Object.entries(each))) {
+    delete own[name];
+    own[name] = value;
+  }
+  return own;
 }
 
 function ownHelp({ options }: Mountable): string {

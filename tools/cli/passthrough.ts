@@ -63,7 +63,7 @@ function options(own: Own, source: string): PassthroughOptions {
 export const passthrough: Mountable = {
   name: 'passthrough',
   title: 'a directory',
-  source: true,
+  source: 'directory',
   options: {
     inode_handles: {
       form: 'inode_handles=WAY',

@@ -35,10 +35,10 @@ export class Attributes {
   gid = 0;
   rdev = 0;
   blksize = 0;
-  readonly #source: number;
+  readonly #source: number | undefined;
 
-  /** `source` is the source's device. */
-  constructor(source: number) {
+  /** `source` is the source's device; without one all numbers are shown as they are. */
+  constructor(source?: number) {
     this.#source = source;
   }
 
@@ -65,7 +65,7 @@ export class Attributes {
 
   /** The inode number that is shown for a number on a device. */
   shown(ino: bigint, device: number): bigint {
-    return device === this.#source ? ino : TOP | mix(ino ^ mix(BigInt(device)));
+    return this.#source === undefined || device === this.#source ? ino : TOP | mix(ino ^ mix(BigInt(device)));
   }
 
   /** The whole of a struct statx, for STATX. */

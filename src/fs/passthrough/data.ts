@@ -44,13 +44,19 @@ const COPY_MOST = 8 << 20;
 const ALIGNED = 4096;
 
 export class Data {
-  readonly #nodes: LowerNodes;
+  readonly #nodes: Pick<LowerNodes, 'open' | 'reopen'>;
   readonly #descriptors: Descriptors;
   readonly #scratch: Scratch;
-  readonly #ways: Ways;
+  readonly #ways: Pick<Ways, 'access' | 'file' | 'release'>;
   readonly #allowDirectIo: boolean;
 
-  constructor(nodes: LowerNodes, descriptors: Descriptors, scratch: Scratch, ways: Ways, allowDirectIo = false) {
+  constructor(
+    nodes: Pick<LowerNodes, 'open' | 'reopen'>,
+    descriptors: Descriptors,
+    scratch: Scratch,
+    ways: Pick<Ways, 'access' | 'file' | 'release'>,
+    allowDirectIo = false,
+  ) {
     this.#nodes = nodes;
     this.#descriptors = descriptors;
     this.#scratch = scratch;

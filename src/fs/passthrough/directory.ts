@@ -26,15 +26,46 @@ interface Entry extends Dirent {
   off: bigint;
 }
 
-export class Directories {
+/** Reads directories, whoever serves them. */
+export class Dirents {
   readonly #scratch: Scratch;
-  readonly #attr: Attributes;
   readonly #entry: Entry = { name: '', ino: 0n, type: 0, off: 0n };
+
+  constructor(scratch: Scratch) {
+    this.#scratch = scratch;
+  }
+
+  /** Calls with what comes after the cookie `offset`, one after the other in the same object, while that is answered true. */
+  each(fd: number, offset: bigint, visit: (entry: Entry) => boolean): void {
+    const { view, bytes, dirents, direntsAt } = this.#scratch;
+    done(lseek(fd, offset, SEEK_SET));
+    const entry = this.#entry;
+    for (;;) {
+      const length = done(getdents64(fd, dirents, DIRENTS_ROOM));
+      if (length === 0) return;
+      for (let at = direntsAt; at < direntsAt + length; at += view.getUint16(at + AT.d_reclen, true)) {
+        const begin = at + AT.d_name;
+        let end = begin;
+        while (bytes[end] !== 0) end++;
+        entry.name = decodeName(bytes, begin, end);
+        entry.ino = view.getBigUint64(at + AT.d_ino, true);
+        entry.type = view.getUint8(at + AT.d_type);
+        entry.off = view.getBigUint64(at + AT.d_off, true);
+        if (!visit(entry)) return;
+      }
+    }
+  }
+}
+
+/** Those of a source. */
+export class Directories {
+  readonly #dirents: Dirents;
+  readonly #attr: Attributes;
   /** The root's number. */
   readonly #root: bigint;
 
   constructor(scratch: Scratch, attr: Attributes, { ino, ino_high }: Key) {
-    this.#scratch = scratch;
+    this.#dirents = new Dirents(scratch);
     this.#attr = attr;
     this.#root = BigInt(ino_high) * 0x1_0000_0000n + BigInt(ino);
   }
@@ -53,30 +84,16 @@ export class Directories {
     const here = device_high * 2 ** 32 + device;
     // What lies above the root is nobody's business.
     const top = nodeid === FUSE_ROOT_ID;
-    const shown = (name: string, ino: bigint) => (top && name === '..' ? this.#root : this.#attr.shown(ino, here));
-    const { view, bytes, dirents, direntsAt } = this.#scratch;
-    done(lseek(fd, offset, SEEK_SET));
-    const entry = this.#entry;
     const found = lookup && (({ name }: Dirent) => lookup(name));
-    for (;;) {
-      const length = done(getdents64(fd, dirents, DIRENTS_ROOM));
-      if (length === 0) return;
-      for (let at = direntsAt; at < direntsAt + length; at += view.getUint16(at + AT.d_reclen, true)) {
-        const begin = at + AT.d_name;
-        let end = begin;
-        while (bytes[end] !== 0) end++;
-        entry.name = decodeName(bytes, begin, end);
-        entry.ino = shown(entry.name, view.getBigUint64(at + AT.d_ino, true));
-        entry.type = view.getUint8(at + AT.d_type);
-        entry.off = view.getBigUint64(at + AT.d_off, true);
-        if (!add(entry, reply, found)) return;
-      }
-    }
+    this.#dirents.each(fd, offset, (entry) => {
+      entry.ino = top && entry.name === '..' ? this.#root : this.#attr.shown(entry.ino, here);
+      return addEntry(entry, reply, found);
+    });
   }
 }
 
 /** Adds an entry with what its lookup gave, or alone where that failed: gone meanwhile, or not to be entered. */
-function add(entry: Entry, reply: DirectoryReply, lookup?: (entry: Dirent) => Result<'LOOKUP'>): boolean {
+export function addEntry(entry: Dirent, reply: DirectoryReply, lookup?: (entry: Dirent) => Result<'LOOKUP'>): boolean {
   try {
     return reply.add(entry, lookup);
   } catch (error) {

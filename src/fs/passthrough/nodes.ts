@@ -361,7 +361,7 @@ export class LowerNodes {
 }
 
 /** Whether a device is a mount of FUSE. */
-function isFuse(major: number, minor: number): boolean {
+export function isFuse(major: number, minor: number): boolean {
   const device = ` ${major}:${minor} `;
   return readFileSync('/proc/self/mountinfo', 'latin1')
     .split('\n')

@@ -3,7 +3,7 @@ import { fstatfs } from '../../abi/files.ts';
 import { struct, u64 } from '../../abi/struct.ts';
 import { done, type Scratch } from './scratch.ts';
 
-/** The members that FUSE carries, and what lies between. The same on x86-64 and arm64. */
+/** The members that FUSE carries, what lies between, and the flags. The same on x86-64 and arm64. */
 const { offset: AT } = struct({
   f_type: u64,
   f_bsize: u64,
@@ -15,14 +15,16 @@ const { offset: AT } = struct({
   f_fsid: u64,
   f_namelen: u64,
   f_frsize: u64,
+  f_flags: u64,
 });
+const ST_RDONLY = 1;
 
 /** Of the filesystem that a descriptor, of O_PATH perhaps, is on. */
 export function statfsOf(fd: number, { statfs, statfsAt, view }: Scratch) {
   done(fstatfs(fd, statfs));
   return statfsIn(view, statfsAt);
 }
-const statfsIn = (view: DataView, at: number) => ({
+export const statfsIn = (view: DataView, at: number) => ({
   blocks: count(view, at + AT.f_blocks),
   bfree: count(view, at + AT.f_bfree),
   bavail: count(view, at + AT.f_bavail),
@@ -32,6 +34,10 @@ const statfsIn = (view: DataView, at: number) => ({
   frsize: count(view, at + AT.f_frsize),
   namelen: count(view, at + AT.f_namelen),
 });
+
+/** Whether it is mounted read-only. */
+export const readonlyIn = (view: DataView, at: number): boolean =>
+  (view.getUint32(at + AT.f_flags, true) & ST_RDONLY) !== 0;
 
 /** A filesystem without bounds says 2^63 or so: more than anybody counts. */
 function count(view: DataView, at: number): number {

@@ -1,0 +1,203 @@
+/**
+ * Files that are open through a union: which branch each handle is on, what `cache.files` has the kernel do with it, and what happens when it is
+ * closed. Data goes the way of PassthroughFs (data.ts).
+ */
+import { readFileSync } from 'node:fs';
+import { EACCES, EDQUOT, ENOSPC, EPERM, Errno } from '../../abi/errno.ts';
+import { chmod, fadvise } from '../../abi/files.ts';
+import { fuse_statx } from '../../abi/fuse.ts';
+import {
+  FOPEN_DIRECT_IO,
+  FOPEN_KEEP_CACHE,
+  FOPEN_PARALLEL_DIRECT_WRITES,
+  FUSE_WRITE_KILL_SUIDGID,
+} from '../../abi/fuse-constants.ts';
+import { O_ACCMODE, O_DIRECT, O_RDONLY, O_RDWR, O_WRONLY, POSIX_FADV_DONTNEED } from '../../abi/posix.ts';
+import type { Args, Result } from '../../protocol/operations.ts';
+import type { Request } from '../../protocol/request.ts';
+import type { Credentials } from '../passthrough/credentials.ts';
+import { Data } from '../passthrough/data.ts';
+import { Descriptors } from '../passthrough/descriptors.ts';
+import { done, type Scratch } from '../passthrough/scratch.ts';
+import { PERMISSIONS } from '../passthrough/setattr.ts';
+import type { Branch, Lower } from './lower.ts';
+import type { Mover, Opened } from './move.ts';
+import type { Values } from './options.ts';
+import type { UnionNode, UnionTree } from './tree.ts';
+
+const { offset: AT } = fuse_statx;
+/** What a client opened with O_DIRECT: several may then write to it at once. */
+const DIRECT = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
+const OWNER_WRITES = 0o200;
+
+export interface OpenFile extends Opened {
+  readonly node: UnionNode;
+}
+
+export class OpenFiles {
+  readonly #values: Values;
+  readonly #lower: Lower;
+  readonly #scratch: Scratch;
+  readonly #tree: UnionTree;
+  readonly #mover: Mover;
+  readonly #descriptors = new Descriptors(Descriptors.share());
+  readonly data: Data;
+  readonly #open = new Map<number, OpenFile>();
+  /** Tells the trace. */
+  note: ((message: string) => void) | undefined;
+
+  constructor({
+    values,
+    lower,
+    scratch,
+    tree,
+    mover,
+  }: { values: Values; lower: Lower; scratch: Scratch; tree: UnionTree; mover: Mover }) {
+    this.#values = values;
+    this.#lower = lower;
+    this.#scratch = scratch;
+    this.#tree = tree;
+    this.#mover = mover;
+    const reopen = (fd: number, flags: number) => done(lower.reopen(fd, flags));
+    this.data = new Data({ reopen, open: reopen }, this.#descriptors, scratch, {
+      // With a writeback cache the kernel reads what it writes a part of.
+      access: (flags) => (values['cache.writeback'] && (flags & O_ACCMODE) === O_WRONLY ? O_RDWR : flags & O_ACCMODE),
+      file: (_nodeid, _fd, flags) => ({ open_flags: flags & O_DIRECT ? DIRECT : 0 }),
+      release: () => {},
+    });
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+  /** EBADF. */
+  get(fh: number): OpenFile {
+    this.#descriptors.get(fh);
+    return this.#open.get(fh)!;
+  }
+
+  /** Opens a node's file on a branch by a descriptor of O_PATH. */
+  open(request: Request, node: UnionNode, branch: Branch, fd: number, flags: number): Result<'OPEN'> {
+    const lower = this.lower(flags);
+    let opened: number;
+    try {
+      opened = this.data.reopen(fd, lower);
+    } catch (error) {
+      if ((error !== EACCES && error !== EPERM) || !this.#hacks(node, flags)) throw error;
+      opened = this.#forced(fd, lower, error as Errno);
+    }
+    return this.opened(request, node, branch, opened, flags);
+  }
+  /** Whether `nfsopenhack` is for this. */
+  #hacks(node: UnionNode, flags: number): boolean {
+    const { nfsopenhack } = this.#values;
+    if (nfsopenhack === 'off' || (flags & O_ACCMODE) === O_RDONLY) return false;
+    return nfsopenhack === 'all' || (node.names.length > 0 && /(^|\/)\.git\//u.test(this.#tree.path(node)));
+  }
+  /** Opens a read-only file, which its maker may write to all the same, in a moment of other permissions. */
+  #forced(fd: number, flags: number, error: Errno): number {
+    this.#lower.stat(fd);
+    const mode = this.#scratch.view.getUint16(this.#scratch.statAt + AT.mode, true) & PERMISSIONS;
+    if (mode & OWNER_WRITES || chmod(this.#scratch.proc(fd), mode | OWNER_WRITES) < 0) throw error;
+    try {
+      return this.data.reopen(fd, flags);
+    } finally {
+      chmod(this.#scratch.proc(fd), mode);
+    }
+  }
+  /** The flags to open on a branch with. */
+  lower(flags: number): number {
+    return this.data.lower(flags);
+  }
+  /** What OPEN answers for a descriptor, which is the handle's from now on. */
+  opened(request: Request, node: UnionNode, branch: Branch, fd: number, flags: number): Result<'OPEN'> {
+    const open = this.data.opened(node.nodeid, fd, flags);
+    node.opens++;
+    this.#open.set(fd, { fd, node, branch, flags: this.lower(flags) });
+    return { fh: open.fh, open_flags: open.open_flags | this.#caching(request, node, fd) };
+  }
+  #caching({ pid }: Request, node: UnionNode, fd: number): number {
+    const direct = FOPEN_DIRECT_IO | (this.#values['parallel-direct-writes'] ? FOPEN_PARALLEL_DIRECT_WRITES : 0);
+    const names = this.#values['cache.files.process-names'].split('|');
+    switch (this.#values['cache.files']) {
+      case 'off':
+        return direct;
+      case 'partial':
+        return 0;
+      case 'full':
+        return FOPEN_KEEP_CACHE;
+      case 'per-process':
+        return names.includes(commandOf(pid)) ? 0 : direct;
+      case 'auto-full': {
+        this.#lower.stat(fd);
+        const { view, statAt } = this.#scratch;
+        const words = [AT.size, AT.mtime].map((at) => view.getBigUint64(statAt + at, true));
+        const version = `${words} ${view.getUint32(statAt + AT.mtime + 8, true)}`;
+        const same = node.version === version;
+        node.version = version;
+        return same ? FOPEN_KEEP_CACHE : 0;
+      }
+    }
+  }
+
+  read(args: Args<'READ'>, reply: Buffer): number {
+    if (!this.#values.nullrw) return this.data.read(args, reply);
+    reply.fill(0, 0, args.size);
+    return args.size;
+  }
+  write(request: Request, args: Args<'WRITE'>, credentials: Credentials): { size: number } {
+    if (this.#values.nullrw) return { size: args.data.length };
+    const write = () =>
+      credentials.clearing(request, (args.write_flags & FUSE_WRITE_KILL_SUIDGID) !== 0, () => this.data.write(args));
+    try {
+      return write();
+    } catch (error) {
+      if (!(error instanceof Errno) || (error.errno !== ENOSPC.errno && error.errno !== EDQUOT.errno)) throw error;
+      if (!this.#moved(args, error)) throw error;
+      return write();
+    }
+  }
+  #moved({ fh, data }: Args<'WRITE'>, why: Errno): boolean {
+    const { moveonenospc: policy } = this.#values;
+    const { node, branch } = this.get(fh);
+    if (policy === false || node.names.length !== 1) return false;
+    const path = this.#tree.path(node);
+    // A handle of another branch is of another file, which has the same name and is none of this one's.
+    const handles = [...this.#open.values()].filter((each) => each.node === node && each.branch === branch);
+    try {
+      const to = this.#mover.move(path, branch, handles, data.length, policy);
+      this.note?.(`moveonenospc: ${path} moved from ${branch.path} to ${to.path} after ${why.code}`);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Errno)) throw error;
+      this.note?.(`moveonenospc: ${path} stays on ${branch.path}: ${error.code}`);
+      return false;
+    }
+  }
+
+  flush(args: Args<'FLUSH'>): void {
+    const { flags } = this.get(args.fh);
+    const how = this.#values['flush-on-close'];
+    if (how === 'always' || (how === 'opened-for-write' && (flags & O_ACCMODE) !== O_RDONLY)) this.data.flush(args);
+  }
+  release(fh: number): void {
+    const { node } = this.get(fh);
+    if (this.#values.dropcacheonclose) fadvise(fh, POSIX_FADV_DONTNEED);
+    this.#open.delete(fh);
+    this.#descriptors.release(fh);
+    node.opens--;
+    this.#tree.table.drop(node);
+  }
+  closeAll(): void {
+    for (const fh of [...this.#open.keys()]) this.release(fh);
+  }
+}
+
+/** The name of a process, of at most 15 letters; empty where it is gone. */
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'latin1').trimEnd();
+  } catch {
+    return '';
+  }
+}

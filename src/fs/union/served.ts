@@ -1,0 +1,36 @@
+/** What a UnionFs is asked to serve, checked: branches, options, and where it is mounted. */
+import { Options, type Values } from './options.ts';
+
+export interface UnionOptions {
+  /** `A=RW:B=RO:C=NC,10G`: what is merged, in order. Patterns stand for the directories that match. Relative to the working directory. */
+  readonly branches: string;
+  /** Options with mergerfs' names, as they are written: `{ 'category.create': 'mfs' }`. In order, later wins. */
+  readonly options?: Readonly<Record<string, string>> | undefined;
+  /** Where it will be mounted: for symlinks that lead there, and so that no branch lies in it. */
+  readonly mountpoint?: string | undefined;
+  /** Makes what policies do by chance come again. */
+  readonly seed?: number | undefined;
+}
+export interface Served {
+  readonly options: Options;
+  readonly mountpoint: string;
+  /** RangeError where a branch lies within the mount point. */
+  check(): void;
+}
+
+/** RangeError, in one line. */
+export function servedOptions({ branches, options: written = {}, mountpoint = '' }: UnionOptions): Served {
+  const options = new Options();
+  for (const [name, text] of Object.entries(written)) options.set(name, text);
+  options.set('branches', branches);
+  const check = () => checkPlaces(options.values, mountpoint);
+  check();
+  return { options, mountpoint, check };
+}
+
+function checkPlaces({ branches }: Values, mountpoint: string): void {
+  if (mountpoint === '') return;
+  for (const { path } of branches)
+    if (`${path}/`.startsWith(mountpoint.endsWith('/') ? mountpoint : `${mountpoint}/`))
+      throw new RangeError(`branch ${path} is inside the mount point ${mountpoint}: it would be covered by the mount`);
+}

@@ -1,0 +1,43 @@
+/** rapidhash against what its own C gives, for each way through it: lengths at the borders, two seeds. */
+import { expect, test } from 'vitest';
+import { begin, hash, hashWord } from '../../src/fs/union/hash.ts';
+
+const bytes = Buffer.from(Array.from({ length: 600 }, (_, i) => (i * 7 + 13) & 0xff));
+const SEED = 0x0123456789abcdefn;
+
+// biome-ignore format: a table, a length a line
+const vectors: readonly (readonly [number, bigint, bigint])[] = [
+  [0, 0x0338dc4be2cecdaen, 0x565ef32cd8efb3ddn],
+  [1, 0xe8d3b882671125a6n, 0x5b1df253f5259b5an],
+  [3, 0x7f237516b645abban, 0x8a24a9f9a5a17c0en],
+  [4, 0x6e80a522803d1dabn, 0x3c8b66393189b5ffn],
+  [7, 0x37858a89116068e2n, 0xc3e3423d7aaa2322n],
+  [8, 0x465938d84d1556f8n, 0xebeecfaaa1abdf64n],
+  [15, 0xd101c814ef358dadn, 0x2813f0be83844394n],
+  [16, 0xb2488c99b08cae79n, 0x6393515470557e36n],
+  [17, 0x50c60c9740115dd9n, 0x1d581c967260c6b8n],
+  [33, 0xb71cf0706868871bn, 0x700def14ba9e5eafn],
+  [48, 0xd169df1af7d8d65bn, 0x2567b0297302c1b1n],
+  [49, 0x7df95b94a43ddd51n, 0x3a086da71d54477en],
+  [64, 0xec7c17d7dfde4a50n, 0xae86f7b97abdb568n],
+  [80, 0x7678e7b6983c7069n, 0xfd1235e2f27518ban],
+  [81, 0x710e8391ad685ea5n, 0x063fdd57786af545n],
+  [96, 0x10975e94b953fb3fn, 0x58cc5f9bc5a2a055n],
+  [97, 0x90b15585d3f4dc42n, 0xe43ae08c36017219n],
+  [112, 0x6099a2889a37d7d0n, 0xd8700deab59d644an],
+  [113, 0x39e3859d31c0e9d5n, 0x929a45650edd49a2n],
+  [225, 0x147abec766100b26n, 0x7079889cc41c3ef6n],
+  [500, 0x8a17c7a2ce384f66n, 0xb0d7213875c29880n],
+];
+
+test.each(vectors)('%i bytes', (length, plain, seeded) => {
+  expect([hash(bytes.subarray(0, length), begin(0n)), hash(bytes.subarray(0, length), begin(SEED))]).toEqual([
+    plain,
+    seeded,
+  ]);
+});
+
+test('a word is its eight bytes', () => {
+  expect(hashWord(bytes.readBigUInt64LE(0), begin(SEED))).toBe(hash(bytes.subarray(0, 8), begin(SEED)));
+  expect(hash(Buffer.from('hello world'), begin(0n))).toBe(3_397_907_815_814_400_320n);
+});

@@ -1,0 +1,108 @@
+/** The options of a union: written, read, from a file, at run time. */
+import { mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { EINVAL, ENODATA, EROFS } from '../../src/abi/errno.ts';
+import { FUNCTIONS, Options, optionHelp } from '../../src/fs/union/options.ts';
+import { servedOptions } from '../../src/fs/union/served.ts';
+import { temporary } from '../support.ts';
+
+let dir: string;
+beforeAll(() => {
+  dir = realpathSync(temporary());
+  for (const name of ['a', 'b']) mkdirSync(join(dir, name));
+});
+afterAll(() => rmSync(dir, { recursive: true }));
+
+test('each option reads as it was written, and has help', () => {
+  const options = new Options();
+  for (const name of Options.names) {
+    const text = options.get(name)!;
+    expect(text, name).toBeTypeOf('string');
+    if (name !== 'branches' && name !== 'config') options.set(name, text);
+    expect(options.get(name), name).toBe(text);
+    if (name !== 'branches') expect(optionHelp[name]!.form).toContain(`${name}=`);
+  }
+  expect(options.values).toEqual(new Options().values);
+});
+
+test('what is set later wins, a category being all its functions', () => {
+  const options = new Options();
+  options.set('func.rmdir', 'rand');
+  options.set('category.action', 'ff');
+  expect(options.get('func.rmdir')).toBe('ff');
+  options.set('func.rmdir', 'rand');
+  expect([options.get('func.rmdir'), options.get('func.unlink'), options.get('category.action')]).toEqual([
+    ...['rand', 'ff', 'ff,rand'],
+  ]);
+  const categories = Object.keys(FUNCTIONS).filter((name) => FUNCTIONS[name as keyof typeof FUNCTIONS] === 'search');
+  expect(categories.sort()).toEqual(['access', 'getattr', 'getxattr', 'ioctl', 'listxattr', 'open', 'readlink']);
+  options.set('flush_on_close', 'never'); // mergerfs takes both spellings
+  expect(options.get('flush-on-close')).toBe('never');
+});
+
+test.each([
+  ['nothing', 'x', 'unknown option nothing'],
+  ['category.create', 'mostest', /^option category\.create is mostest: one of all, epall, .* is needed$/u],
+  ['func.unlink', '', /^option func\.unlink is empty: one of /u],
+  ['link-cow', 'maybe', 'option link-cow is maybe: true or false is needed'],
+  ['minfreespace', '4X', /^option minfreespace is 4X: 4X is no size: a number is needed/u],
+  ['cache.attr', '-1', 'option cache.attr is -1: a whole number of seconds is needed'],
+  ['func.readdir', 'cosr:x', 'option func.readdir is cosr:x: seq, cosr[:N[:M]] or cor[:N[:M]] is needed'],
+  ['passthrough.io', 'rw', 'option passthrough.io is rw: one of off is needed'],
+  ['xattr', 'none', 'option xattr is none: one of passthrough, noattr, nosys is needed'],
+])('%s=%s is refused', (name, text, message) => expect(() => new Options().set(name, text)).toThrow(message));
+
+describe('a configuration file', () => {
+  const file = (name: string, text: string) => {
+    const path = join(dir, name);
+    writeFileSync(path, text.replaceAll('%', dir));
+    return path;
+  };
+  test('has an option a line, and may name others', () => {
+    const inner = file('inner', 'category.create = mfs\n');
+    const options = new Options();
+    options.set(
+      'config',
+      file('outer', `# a comment\n\n  minfreespace = 10G\nconfig=${inner}\nfunc.mkdir=all\nlink-cow\nbranches=%/a\n`),
+    );
+    expect(
+      ['minfreespace', 'func.create', 'func.mkdir', 'link-cow', 'branches', 'config'].map((each) => options.get(each)),
+    ).toEqual([...['10G', 'mfs', 'all', 'true', `${dir}/a=RW`, join(dir, 'outer')]]);
+  });
+  test('is refused with the line that is wrong', () => {
+    const wrong = file('wrong', 'link-cow=true\nxattr=some\n');
+    expect(() => new Options().set('config', wrong)).toThrow(`${wrong}, line 2: option xattr is some: one of`);
+    const own = file('own', 'config=%/own\n');
+    expect(() => new Options().set('config', own)).toThrow('more than 5 files that name each other');
+    expect(() => new Options().set('config', join(dir, 'absent'))).toThrow('ENOENT');
+  });
+});
+
+describe('at run time', () => {
+  test('what is fixed, unknown or wrong is refused, and nothing changes', () => {
+    const { options } = servedOptions({ branches: join(dir, 'a') });
+    const changed: string[] = [];
+    options.changed = (name) => {
+      changed.push(name);
+      if (options.get('branches')!.includes('/b')) throw new Error('not that one');
+    };
+    const before = { ...options.values };
+    expect(() => options.change('nothing', 'x')).toThrow(ENODATA);
+    expect(() => options.change('cache.writeback', 'true')).toThrow(EROFS);
+    expect(() => options.change('category.create', 'mostest')).toThrow(EINVAL);
+    expect(() => options.change('branches', `+${dir}/b`)).toThrow(EINVAL);
+    expect(options.values).toEqual(before);
+    options.change('category.create', 'mfs');
+    expect([options.get('func.mknod'), changed]).toEqual(['mfs', ['branches', 'category.create']]);
+  });
+});
+
+test('a branch inside the mount point is refused', () => {
+  const served = (branches: string, mountpoint: string) => servedOptions({ branches, mountpoint });
+  expect(() => served(join(dir, 'a'), dir)).toThrow(
+    `branch ${dir}/a is inside the mount point ${dir}: it would be covered`,
+  );
+  expect(() => served(join(dir, 'a'), join(dir, 'a'))).toThrow('is inside the mount point');
+  served(dir, join(dir, 'a'));
+});

@@ -1,0 +1,112 @@
+/**
+ * The POSIX table on mounts of UnionFs: what a row gives there is what it gives in a directory of the same kind without FUSE, with
+ * new files on any branch by chance, or kept to the branch of their directory.
+ *
+ * The table is long. Each of the ways takes another 32nd of it, and all of it with ROWS=all, as in `npm run soak`.
+ */
+import { chmodSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ROOT } from '../installed.ts';
+import { Agent } from '../posix/agent.ts';
+import { posix } from '../posix/rows.ts';
+import type { Row } from '../posix/table.ts';
+import { type Kind, native } from '../random/native.ts';
+import { kernelTest, lacking } from '../support.ts';
+import { TRANSPORT } from '../transport.ts';
+import { type UnionMount, union } from './union.ts';
+
+const rows = Object.entries(posix).map(([name, each]): [string, Row] => [
+  name,
+  typeof each === 'string' ? { script: each } : each,
+]);
+
+const kept = ['ok', '0o2666', 'ok', '0o7767'];
+const lost = ['ok', '0o666', 'ok', '0o1767'];
+const WHY = 'Where it differs from a directory';
+/** Rows that a union can't do as a directory does: what it gives, and the heading of docs/union.md that says why. */
+const DIFFERS: Readonly<Record<string, { readonly out: readonly unknown[]; readonly why: string }>> = {
+  ...Object.fromEntries(
+    ['write', 'truncate', 'open O_TRUNC'].map((call) => [
+      `${call}: takes S_ISGID where the group may not execute from whoever is not in the group`,
+      { out: [kept, lost, lost, lost], why: WHY },
+    ]),
+  ),
+  'a write through mmap: whether it leaves security.capability': { out: ['ok', false, 'ok', false], why: WHY },
+  'rmdir: a directory made again under the same name is another one': {
+    out: [true, [], ['file'], 'ENOENT'],
+    why: WHY,
+  },
+};
+/** What tmpfs itself refuses: a list of more bytes than a list may have. */
+const REFUSED_BELOW = 'listxattr: a size of 0 asks for the length, also of more than 65,536 bytes';
+/**
+ * Rows about links and times of a directory that new files and directories go into: those of the one branch that `getattr` looks at. So
+ * what they give depends on chance where that decides, and they are for the other way.
+ */
+const OF_ONE_BRANCH: readonly string[] = [
+  'mkdir: an empty directory of two links, one more for its parent',
+  'mkdir: what is there is EEXIST, whatever it is',
+  'mkdir: of eight processes one makes the directory',
+  'rmdir: takes the directory away, and its link of the parent',
+  'rename: a directory moves with what is in it',
+  'rename: onto a directory that is not empty is ENOTEMPTY',
+  'RENAME_EXCHANGE: two directories change places, neither need be empty',
+  'RENAME_EXCHANGE: a file and a directory, and the link counts of their parents follow',
+  'RENAME_WHITEOUT: of a directory, whose link of the parent goes',
+  'times: mkdir, rmdir, symlink and mknod move mtime and ctime of the directory',
+  'times: a socket that is bound moves mtime and ctime of the directory',
+  'times: rename within a directory, of a directory too',
+];
+
+/** One row in so many is run in each way. */
+const SHARES = process.env.ROWS === 'all' ? 1 : 32;
+const WAYS: readonly { readonly kind: Kind; readonly transport: string; readonly options: Record<string, string> }[] = [
+  { kind: 'ext4', transport: 'device', options: { 'category.create': 'rand' } },
+  { kind: 'tmpfs', transport: 'uring', options: { 'category.create': 'epmfs', 'category.search': 'newest' } },
+];
+
+test('docs/union.md explains each difference', () => {
+  const text = readFileSync(join(ROOT, 'docs/union.md'), 'utf8');
+  for (const name of [...Object.keys(DIFFERS), ...OF_ONE_BRANCH]) expect(rows.map(([each]) => each)).toContain(name);
+  for (const why of [WHY, ...Object.values(DIFFERS).map((each) => each.why)]) expect(text).toContain(`\n## ${why}\n`);
+});
+
+for (const [way, { kind, transport, options }] of WAYS.entries()) {
+  if (transport !== TRANSPORT) continue;
+  const title = `${kind}, ${Object.values(options)}`;
+  describe(`over ${title}`, () => {
+    let agent: Agent;
+    let mount: UnionMount;
+    let beside: Awaited<ReturnType<typeof native>>;
+    beforeAll(async () => {
+      agent = new Agent();
+      if (lacking !== undefined) return;
+      beside = await native(kind);
+      chmodSync(beside.dir, 0o755); // rows run as other users, too
+      mount = await union({ kind, options, seed: 5 });
+    });
+    afterAll(async () => {
+      await agent[Symbol.asyncDispose]();
+      await mount?.[Symbol.asyncDispose]();
+      await beside?.[Symbol.asyncDispose]();
+    });
+    const skipped = options['category.create'] === 'rand' ? OF_ONE_BRANCH : [REFUSED_BELOW];
+    const possible = rows.filter(
+      ([name, { like }]) => (like === undefined || like === kind) && !skipped.includes(name),
+    );
+    for (const [name, row] of possible.filter((_, i) => i % SHARES === way % SHARES)) {
+      kernelTest(`${title}: ${name}`, async () => {
+        const expected = await agent.run(row.script, beside.dir);
+        const found = await agent.run(row.script, mount.dir);
+        const differs = DIFFERS[name];
+        if (differs !== undefined) {
+          return expect([differs.out, ...(row.fuse ? [row.fuse.out] : [])]).toContainEqual(found);
+        }
+        if (row.fuse === undefined) return expect(found).toEqual(expected);
+        // Some of the differences are MemoryFs's way with FUSE, and not there where the kernel keeps the locks.
+        expect([row.fuse.out, expected]).toContainEqual(found);
+      });
+    }
+  });
+}
