@@ -58,23 +58,23 @@ export function whyNotHanded({ agreed }: Pick<Connection, 'agreed'>): string | u
 export class HandedFiles {
   readonly #connection: Pick<Connection, 'backing' | 'warn'>;
   readonly #books: OpenBooks;
-  readonly #fits: (fd: number) => boolean;
+  readonly #unfit: (fd: number) => string | undefined;
   /** What a node's opens are answered with. */
   readonly #ways = new Map<number, Way>();
   /** The kernel takes none at all from us. */
   #refused = false;
-  /** What it has said of single files, and was told. */
-  readonly #told = new Set<number>();
+  /** What keeps files from it, and was told. */
+  readonly #told = new Set<string>();
 
-  /** `fits` says of an open file whether the kernel is to be asked at all. */
+  /** `unfit` says why the kernel is not even to be asked for an open file; undefined where it is. */
   constructor(
     connection: Pick<Connection, 'backing' | 'warn'>,
     books: OpenBooks = new OwnBooks(),
-    fits: (fd: number) => boolean = () => true,
+    unfit: (fd: number) => string | undefined = () => undefined,
   ) {
     this.#connection = connection;
     this.#books = books;
-    this.#fits = fits;
+    this.#unfit = unfit;
   }
 
   /** Counts an open of a node, of whose file this is a descriptor: how it goes on; undefined is by requests. */
@@ -106,22 +106,24 @@ export class HandedFiles {
 
   /** A number for a file; SERVED where the kernel has none for this one. */
   #register(fd: number): number {
-    if (this.#refused || !this.#fits(fd)) return SERVED;
+    if (this.#refused) return SERVED;
+    const unfit = this.#unfit(fd);
+    if (unfit !== undefined) return this.#tell(unfit);
     try {
       return this.#connection.backing.open(fd);
     } catch (error) {
       if (!(error instanceof Errno)) throw error;
       this.#refused = error.errno === EPERM.errno || error.errno === ENOTTY.errno;
-      if (!this.#told.has(error.errno)) this.#connection.warn(told(this.#refused, error));
-      this.#told.add(error.errno);
-      return SERVED;
+      return this.#tell(error.errno === ELOOP.errno ? STACKED : error.message);
     }
+  }
+  #tell(why: string): typeof SERVED {
+    const which = this.#refused ? 'files' : 'some files';
+    if (!this.#told.has(why))
+      this.#connection.warn(`${which} are read and written by requests, not by the kernel: ${why}`);
+    this.#told.add(why);
+    return SERVED;
   }
 }
 
-function told(all: boolean, { errno, message }: Errno): string {
-  if (all) return `files are read and written by requests, the kernel takes none: ${message}`;
-  const why =
-    errno === ELOOP.errno ? 'they are on a filesystem that stands on another one, as overlayfs does' : message;
-  return `some files are read and written by requests, the kernel does not take them: ${why}`;
-}
+const STACKED = 'they are on a filesystem that stands on another one, as overlayfs does';

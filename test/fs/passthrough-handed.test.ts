@@ -72,17 +72,22 @@ test('a node that was opened by requests stays so until its last release, though
   expect(handed.open(FUSE_ROOT_ID, 3)).toEqual(through(7));
   handed.release(FUSE_ROOT_ID);
   expect(kernel.warnings, 'it was this file only, and is told once').toEqual([
-    'some files are read and written by requests, the kernel does not take them: they are on a filesystem that stands on another one, as overlayfs does',
+    'some files are read and written by requests, not by the kernel: they are on a filesystem that stands on another one, as overlayfs does',
   ]);
 });
 
-test('files that do not fit are never offered', () => {
+test('files that do not fit are never offered, and why not is told once', () => {
   const kernel = new Kernel();
-  const handed = new HandedFiles(kernel, books, (fd) => fd !== 3);
+  const handed = new HandedFiles(kernel, books, (fd) => (fd === 3 ? 'they are odd' : undefined));
   expect(handed.open(FUSE_ROOT_ID, 3)).toBeUndefined();
   expect(handed.open(FUSE_ROOT_ID, 4), 'nor another open of the node').toBeUndefined();
   for (let i = 0; i < 2; i++) handed.release(FUSE_ROOT_ID);
-  expect([kernel.asked, kernel.warnings]).toEqual([0, []]);
+  expect(handed.open(FUSE_ROOT_ID, 3)).toBeUndefined();
+  handed.release(FUSE_ROOT_ID);
+  expect([kernel.asked, kernel.warnings]).toEqual([
+    0,
+    ['some files are read and written by requests, not by the kernel: they are odd'],
+  ]);
 });
 
 test('a filesystem on one thread needs no books of its own', () => {
@@ -111,6 +116,6 @@ test('who may hand over nothing is told once, and asks no more', () => {
   }
   expect(kernel.asked).toBe(1);
   expect(kernel.warnings).toEqual([
-    expect.stringMatching(/^files are read and written by requests, the kernel takes none: /u),
+    expect.stringMatching(/^files are read and written by requests, not by the kernel: /u),
   ]);
 });

@@ -2,11 +2,12 @@
  * PassthroughFs with files that the kernel reads and writes itself: that no request for data comes, from any thread, and that all
  * else is as with requests.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import { PassthroughFs } from '../../src/fs/index.ts';
 import type { TraceEvent } from '../../src/protocol/trace.ts';
-import { kernelTest, sh } from '../support.ts';
+import { kernelTest, mounted, run, sh, temporary } from '../support.ts';
 import { as, passthrough } from './passthrough.ts';
 import { Client, python } from './python.ts';
 
@@ -105,4 +106,43 @@ kernelTest('so does root, who natively would not', async () => {
   const script = 'echo x > f; chmod 6777 f; echo more >> f';
   await sh(script, m.dir);
   expect(await sh('stat -c %a f', m.source)).toBe('777\n');
+});
+
+kernelTest('files of overlayfs go by requests, and made-up ones, and one line says why', async () => {
+  const place = temporary();
+  const warnings: string[] = [];
+  const onWarning = (message: string) => void warnings.push(message);
+  await run('mount', ['-t', 'tmpfs', 'rawfuse-test', place]);
+  try {
+    await sh('mkdir lower upper work merged; echo text > lower/f', place);
+    await sh('mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none merged', place);
+    await using m = await passthrough({ source: join(place, 'merged'), mount: { onWarning } });
+    expect(await sh('cat f; echo more >> f; cat f f; echo new > g; cat g', m.dir)).toBe(
+      'text\ntext\nmore\ntext\nmore\nnew\n',
+    );
+    expect(warnings).toEqual([
+      'some files are read and written by requests, not by the kernel: they have no file handles, as on procfs and overlayfs',
+    ]);
+    expect(m.mount.session.warnings).toEqual(warnings);
+  } finally {
+    await run('umount', ['-l', join(place, 'merged')]).catch(() => {});
+    await run('umount', ['-l', place]);
+    rmSync(place, { recursive: true });
+  }
+  // They have read(2) alone, which the kernel can't make for us; and no size, so that only who reads past the page cache gets anything.
+  await using made = await passthrough({ source: '/proc/self/net', cache: 'none', mount: { onWarning } });
+  expect(await sh('head -c 5 route', made.dir)).toBe('Iface');
+  expect(new Set(warnings).size).toBe(1);
+});
+
+kernelTest('where files must be handed over, and can not be, there is no mount', async () => {
+  const dir = temporary();
+  const filesystem = new PassthroughFs({ source: dir, kernelPassthrough: true });
+  const init = filesystem.init.bind(filesystem);
+  // As a kernel before Linux 6.9 has it.
+  filesystem.init = (connection) => init({ ...connection, agreed: new Set() });
+  await expect(mounted(filesystem)).rejects.toThrow(
+    "kernelPassthrough can't be had: the kernel has no FUSE_PASSTHROUGH (Linux 6.9)",
+  );
+  rmSync(dir, { recursive: true });
 });

@@ -73,7 +73,7 @@ export class Ways {
     if (hands === false) return;
     const why = whyNotHanded(connection);
     if (why === undefined)
-      this.#handed = new HandedFiles(connection, new SharedBooks(this.#nodes), (fd) => this.#isStored(fd));
+      this.#handed = new HandedFiles(connection, new SharedBooks(this.#nodes), (fd) => this.#unfit(fd));
     else if (hands === true) throw new NegotiationError(`kernelPassthrough can't be had: ${why}`);
     else connection.warn(`files are read and written by requests, not by the kernel: ${why}`);
   }
@@ -114,13 +114,11 @@ export class Ways {
     });
   }
 
-  /**
-   * Whether a file is one that a filesystem stores, and not made up when it is read (procfs), which the kernel could open and not read: those have
-   * no file handles.
-   */
-  #isStored(fd: number): boolean {
+  /** Files that are made up when they are read (procfs) the kernel could open and not read: those have no file handles, as what is stored has. */
+  #unfit(fd: number): string | undefined {
     const { empty, view, handle, handleAt, words } = this.#scratch;
     view.setUint32(handleAt, MAX_HANDLE_SZ, true);
-    return nameToHandleAt(fd, empty, handle, words, AT_EMPTY_PATH) >= 0;
+    const stored = nameToHandleAt(fd, empty, handle, words, AT_EMPTY_PATH) >= 0;
+    return stored ? undefined : 'they have no file handles, as on procfs and overlayfs';
   }
 }
