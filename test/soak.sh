@@ -19,6 +19,6 @@ FILES=1000000 npx vitest run test/mount/million.test.ts
 MOUNTS=10000 npx vitest run test/mount/uring.test.ts -t mounts
 MOUNTS=200 npx vitest run test/mount/threads.test.ts -t mounts
 ROWS=all npx vitest run test/mount/passthrough-posix.test.ts
-ROWS=all npx vitest run test/mount/union-posix.test.ts
+ROWS=all npx vitest run test/mount/union-posix.test.ts test/mount/union-mergerfs.test.ts
 OPERATIONS=100000 npx vitest run test/mount/passthrough-random.test.ts
 FILES=1000000 npx vitest run --project device test/mount/passthrough-options.test.ts -t walked

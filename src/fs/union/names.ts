@@ -200,7 +200,9 @@ export class Names {
   rmdir({ nodeid }: Request, { name }: Args<'RMDIR'>) {
     component(name);
     const parent = this.#node(nodeid);
-    if (!this.#listing.isEmpty(this.#tree.below(parent, name))) throw ENOTEMPTY;
+    const path = this.#tree.below(parent, name);
+    this.#lower.during(() => this.#lower.choose('rmdir', path)); // what it refuses comes first
+    if (!this.#listing.isEmpty(path)) throw ENOTEMPTY;
     this.#remove(parent, name, 'rmdir', AT_REMOVEDIR);
   }
   #remove(parent: UnionNode, name: string, by: 'unlink' | 'rmdir', flags: number): void {
