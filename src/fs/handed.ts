@@ -77,10 +77,13 @@ export class HandedFiles {
     this.#unfit = unfit;
   }
 
-  /** Counts an open of a node, of whose file this is a descriptor: how it goes on; undefined is by requests. */
-  open(nodeid: number, fd: number): Way | undefined {
+  /**
+   * Counts an open of a node, of whose file this is a descriptor: how it goes on; undefined is by requests. What is not `wanted` is
+   * not handed over by this open, and goes as the others do where the node is open.
+   */
+  open(nodeid: number, fd: number, wanted = true): Way | undefined {
     const id = this.#books.change(nodeid, (opened) => {
-      if (opened.opens === 0) opened.id = this.#register(fd);
+      if (opened.opens === 0) opened.id = wanted ? this.#register(fd) : SERVED;
       opened.opens++;
       return opened.id;
     });

@@ -49,7 +49,7 @@ test.each([
   ['minfreespace', '4X', /^option minfreespace is 4X: 4X is no size: a number is needed/u],
   ['cache.attr', '-1', 'option cache.attr is -1: a whole number of seconds is needed'],
   ['func.readdir', 'cosr:x', 'option func.readdir is cosr:x: seq, cosr[:N[:M]] or cor[:N[:M]] is needed'],
-  ['passthrough.io', 'rw', 'option passthrough.io is rw: one of off is needed'],
+  ['passthrough.io', 'w', 'option passthrough.io is w: one of off, ro, wo, rw is needed'],
   ['xattr', 'none', 'option xattr is none: one of passthrough, noattr, nosys is needed'],
 ])('%s=%s is refused', (name, text, message) => expect(() => new Options().set(name, text)).toThrow(message));
 
@@ -96,6 +96,22 @@ describe('at run time', () => {
     options.change('category.create', 'mfs');
     expect([options.get('func.mknod'), changed]).toEqual(['mfs', ['branches', 'category.create']]);
   });
+});
+
+test('files that the kernel reads and writes exclude what has to see that', () => {
+  const served = (...options: string[][]) =>
+    servedOptions({ branches: join(dir, 'a'), options: Object.fromEntries([['passthrough.io', 'ro'], ...options]) });
+  for (const [name, text] of [
+    ['moveonenospc', 'mfs'],
+    ['nullrw', 'true'],
+    ['cache.writeback', 'true'],
+  ])
+    expect(() => served([name!, text!])).toThrow(
+      `passthrough.io=ro and ${name} exclude each other: the server sees no`,
+    );
+  // By default it is there, and gives way.
+  expect(served().options.get('moveonenospc')).toBe('false');
+  expect(served(['moveonenospc', 'false']).options.get('passthrough.io')).toBe('ro');
 });
 
 test('a branch inside the mount point is refused', () => {

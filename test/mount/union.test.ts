@@ -186,6 +186,31 @@ kernelTest('a branch that is read-only in the middle is marked so, and one that 
   m.filesystem.set('category.create', 'pfrd');
 });
 
+kernelTest('passthrough.io: the kernel reads and writes what was opened so first, on one branch for all', async () => {
+  const requests: string[] = [];
+  const trace = (event: TraceEvent) => {
+    if (event.kind === 'request' && /^(READ|WRITE)$/u.test(event.operation)) requests.push(event.operation);
+  };
+  await using handed = await union({
+    branches: 2,
+    options: { 'passthrough.io': 'wo', 'category.create': 'ff', 'func.open': 'newest' },
+    mount: { trace },
+  });
+  const [said] = await python(
+    handed.dir,
+    `
+f = os.open(P('f'), os.O_CREAT | os.O_WRONLY)
+os.write(f, b'by the kernel')
+g = os.open(P('f'), os.O_RDWR) # for all who have it open it is the same
+say([os.pread(g, 20, 3).decode(), os.pwrite(g, b'B', 0)])
+`,
+  );
+  expect([said, requests]).toEqual([['the kernel', 1], []]);
+  expect(readFileSync(join(handed.branches[0]!, 'f'), 'utf8')).toBe('By the kernel');
+  expect(await sh('cat f', handed.dir)).toBe('By the kernel');
+  expect(requests).toContain('READ'); // opened for reading first
+});
+
 kernelTest('the control file by its commands, and statfs as the sum', async () => {
   const get = (name: string, file = '.mergerfs') =>
     sh(`getfattr --absolute-names --only-values -n user.mergerfs.${name} ${file}`, m.dir);

@@ -13,8 +13,10 @@ import {
   FUSE_WRITE_KILL_SUIDGID,
 } from '../../abi/fuse-constants.ts';
 import { O_ACCMODE, O_DIRECT, O_RDONLY, O_RDWR, O_WRONLY, POSIX_FADV_DONTNEED } from '../../abi/posix.ts';
+import type { Connection } from '../../protocol/connection.ts';
 import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
+import { HandedFiles, whyNotHanded } from '../handed.ts';
 import type { Credentials } from '../passthrough/credentials.ts';
 import { Data } from '../passthrough/data.ts';
 import { Descriptors } from '../passthrough/descriptors.ts';
@@ -29,6 +31,13 @@ const { offset: AT } = fuse_statx;
 /** What a client opened with O_DIRECT: several may then write to it at once. */
 const DIRECT = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
 const OWNER_WRITES = 0o200;
+/** Whether the kernel is to have a file that is opened first with an access mode. */
+const HANDED: Readonly<Record<Values['passthrough.io'], (access: number) => boolean>> = {
+  off: () => false,
+  ro: (access) => access === O_RDONLY,
+  wo: (access) => access === O_WRONLY,
+  rw: () => true,
+};
 
 export interface OpenFile extends Opened {
   readonly node: UnionNode;
@@ -43,6 +52,8 @@ export class OpenFiles {
   readonly #descriptors = new Descriptors(Descriptors.share());
   readonly data: Data;
   readonly #open = new Map<number, OpenFile>();
+  /** From `begin` on, with `passthrough.io` and where the kernel can. */
+  #handed: HandedFiles | undefined;
   /** Tells the trace. */
   note: ((message: string) => void) | undefined;
 
@@ -67,6 +78,14 @@ export class OpenFiles {
     });
   }
 
+  /** From now on files are handed to the kernel, if they are to be. */
+  begin(connection: Connection): void {
+    if (this.#values['passthrough.io'] === 'off') return;
+    const why = whyNotHanded(connection);
+    if (why === undefined) this.#handed = new HandedFiles(connection);
+    else connection.warn(`files are read and written by requests, not by the kernel: ${why}`);
+  }
+
   get size(): number {
     return this.#open.size;
   }
@@ -77,7 +96,10 @@ export class OpenFiles {
   }
 
   /** Opens a node's file on a branch by a descriptor of O_PATH. */
-  open(request: Request, node: UnionNode, branch: Branch, fd: number, flags: number): Result<'OPEN'> {
+  open(request: Request, node: UnionNode, found: Branch, path: number, flags: number): Result<'OPEN'> {
+    // The kernel has one file for all who have it open: where that is, policies have no say.
+    const other = this.#handed && [...this.#open.values()].find((each) => each.node === node);
+    const { branch, fd } = other ?? { branch: found, fd: path };
     const lower = this.lower(flags);
     let opened: number;
     try {
@@ -114,7 +136,8 @@ export class OpenFiles {
     const open = this.data.opened(node.nodeid, fd, flags);
     node.opens++;
     this.#open.set(fd, { fd, node, branch, flags: this.lower(flags) });
-    return { fh: open.fh, open_flags: open.open_flags | this.#caching(request, node, fd) };
+    const handed = this.#handed?.open(node.nodeid, fd, HANDED[this.#values['passthrough.io']](flags & O_ACCMODE));
+    return { open_flags: open.open_flags | this.#caching(request, node, fd), ...handed, fh: open.fh };
   }
   #caching({ pid }: Request, node: UnionNode, fd: number): number {
     const direct = FOPEN_DIRECT_IO | (this.#values['parallel-direct-writes'] ? FOPEN_PARALLEL_DIRECT_WRITES : 0);
@@ -185,6 +208,7 @@ export class OpenFiles {
     if (this.#values.dropcacheonclose) fadvise(fh, POSIX_FADV_DONTNEED);
     this.#open.delete(fh);
     this.#descriptors.release(fh);
+    this.#handed?.release(node.nodeid);
     node.opens--;
     this.#tree.table.drop(node);
   }

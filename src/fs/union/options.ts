@@ -64,7 +64,7 @@ const plain = {
   'nfsopenhack': row(oneOf('off', 'git', 'all'), 'off', 'open a read-only file for writing that NFS refuses'),
   'nullrw': fixed(flag, false, 'read and write nothing, for measuring'),
   'parallel-direct-writes': row(flag, true, 'several writes at once to a file without page cache'),
-  'passthrough.io': fixed(oneOf('off'), 'off', 'the kernel reads and writes files itself: not yet'),
+  'passthrough.io': fixed(oneOf('off', 'ro', 'wo', 'rw'), 'off', 'the kernel reads and writes files itself that are opened so (default off)'),
   'rename-exdev': row(oneOf('passthrough', 'rel-symlink', 'abs-symlink'), 'passthrough', 'what a rename across branches becomes'),
   'security-capability': row(flag, true, 'whether files have security.capability'),
   'statfs': row(oneOf('base', 'full'), 'base', 'statfs(2) of all branches, or of those that have the path'),
@@ -106,6 +106,8 @@ export class Options {
   readonly values: Values;
   /** Told of each option that was changed at run time. */
   changed: (name: string) => void = () => {};
+  /** Which were set, by their own name. */
+  readonly given = new Set<string>();
   #config = '';
 
   constructor() {
@@ -123,8 +125,10 @@ export class Options {
     if (known === CONFIG) return this.#read(text, depth);
     if (category === undefined && !Object.hasOwn(rows, known)) throw new RangeError(`unknown option ${name}`);
     try {
-      if (category === undefined) values[known] = rows[known]!.kind.parse(text, values[known] as never);
-      else {
+      if (category === undefined) {
+        values[known] = rows[known]!.kind.parse(text, values[known] as never);
+        this.given.add(known);
+      } else {
         const chosen = policy.parse(text, 'ff');
         for (const each of names) if (FUNCTIONS[each] === category) values[`func.${each}`] = chosen;
       }

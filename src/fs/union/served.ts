@@ -14,7 +14,7 @@ export interface UnionOptions {
 export interface Served {
   readonly options: Options;
   readonly mountpoint: string;
-  /** RangeError where a branch lies within the mount point. */
+  /** RangeError where a branch lies within the mount point, or options exclude each other. */
   check(): void;
 }
 
@@ -23,7 +23,12 @@ export function servedOptions({ branches, options: written = {}, mountpoint = ''
   const options = new Options();
   for (const [name, text] of Object.entries(written)) options.set(name, text);
   options.set('branches', branches);
-  const check = () => checkPlaces(options.values, mountpoint);
+  if (options.values['passthrough.io'] !== 'off' && !options.given.has('moveonenospc'))
+    options.values.moveonenospc = false;
+  const check = () => {
+    checkPlaces(options.values, mountpoint);
+    checkHanded(options.values);
+  };
   check();
   return { options, mountpoint, check };
 }
@@ -33,4 +38,15 @@ function checkPlaces({ branches }: Values, mountpoint: string): void {
   for (const { path } of branches)
     if (`${path}/`.startsWith(mountpoint.endsWith('/') ? mountpoint : `${mountpoint}/`))
       throw new RangeError(`branch ${path} is inside the mount point ${mountpoint}: it would be covered by the mount`);
+}
+
+/** What needs to see reads and writes, which the kernel makes itself. */
+function checkHanded(values: Values): void {
+  const io = values['passthrough.io'];
+  if (io === 'off') return;
+  const excluded = (['moveonenospc', 'nullrw', 'cache.writeback'] as const).find((name) => values[name] !== false);
+  if (excluded !== undefined)
+    throw new RangeError(
+      `passthrough.io=${io} and ${excluded} exclude each other: the server sees no reads and writes`,
+    );
 }

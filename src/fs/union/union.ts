@@ -121,9 +121,8 @@ export class UnionFs implements Filesystem {
     this.#controlNode.opens = 1; // it is always there
     lower.serve(values.branches);
     served.options.changed = (name) => {
-      if (name !== 'branches' && name !== 'config') return;
       served.check();
-      lower.serve(values.branches);
+      if (name === 'branches' || name === 'config') lower.serve(values.branches);
     };
     this.promises = promisesOf(values);
   }
@@ -181,6 +180,7 @@ export class UnionFs implements Filesystem {
     this.#across.note = connection.note;
     this.#renamer.note = connection.note;
     this.#files.note = connection.note;
+    this.#files.begin(connection);
     if (!this.#credentials.changes)
       connection.warn('not privileged to act for others: what clients make belongs to the user of this process');
   }
@@ -427,5 +427,6 @@ function promisesOf(values: Values): Promised[] {
   if (values['export-support']) promises.push('EXPORT_SUPPORT');
   if (values['cache.symlinks']) promises.push('CACHE_SYMLINKS');
   if (values['cache.writeback']) promises.push('WRITEBACK_CACHE');
+  if (values['passthrough.io'] !== 'off') promises.push('PASSTHROUGH');
   return promises;
 }
