@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { mountAt } from '../src/mountinfo.ts';
+import { compiled } from './compiled.ts';
 import { ROOT } from './installed.ts';
 import { as } from './mount/passthrough.ts';
 import { kernelTest, sh, start, temporary, until } from './support.ts';
@@ -16,9 +17,8 @@ kernelTest('audit.ts tells of each open, keeps files closed, and the kernel read
   writeFileSync(join(source, 'open'), 'for all');
   writeFileSync(join(source, 'secret'), 'for root');
   mkdirSync(join(source, 'directory'));
-  const env = { ...process.env, TSX_TSCONFIG_PATH: join(ROOT, 'tsconfig.json') };
-  const args = ['--import', 'tsx', join(ROOT, 'examples/audit.ts'), source, dir, '^secret$'];
-  const child = start(process.execPath, args, { cwd: ROOT, env });
+  const args = [compiled('examples/audit.ts'), source, dir, '^secret$'];
+  const child = start(process.execPath, args, { cwd: ROOT });
   let said = '';
   for (const stream of [child.stdout!, child.stderr!]) stream.on('data', (text) => (said += text));
   try {

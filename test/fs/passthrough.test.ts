@@ -391,7 +391,7 @@ describe('poll', () => {
       return open();
     };
     const first = await use();
-    await until(async () => (await use()) <= first, 'all descriptors to be closed');
+    await until(async () => (await use()) <= first, 'all descriptors to be closed', 25_000);
   });
 
   const hostname = '/proc/sys/kernel/hostname';

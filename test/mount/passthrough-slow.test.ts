@@ -9,6 +9,7 @@ import { MemoryFs } from '../../src/fs/index.ts';
 import { mountAt } from '../../src/mountinfo.ts';
 import type { Args } from '../../src/protocol/operations.ts';
 import type { Request } from '../../src/protocol/request.ts';
+import { compiled } from '../compiled.ts';
 import { kernelTest, mounted, start, temporary, until } from '../support.ts';
 import { TRANSPORT } from '../transport.ts';
 import { Client } from './python.ts';
@@ -68,9 +69,9 @@ if (TRANSPORT === 'device')
       );
       const dir = temporary();
       chmodSync(dir, 0o755);
-      const command = ['tools/cli.ts', 'mount', 'passthrough', source.dir, dir, '-o', 'allow_other'];
+      const command = [compiled('tools/cli.ts'), 'mount', 'passthrough', source.dir, dir, '-o', 'allow_other'];
       const how = ['--transport', 'device', '--threads', `${process.env.THREADS ?? THREADS}`];
-      const server = start(process.execPath, ['--import', 'tsx', ...command, ...how], { cwd: ROOT });
+      const server = start(process.execPath, [...command, ...how], { cwd: ROOT });
       try {
         await until(() => mountAt(dir) !== undefined, 'the mount', PATIENCE / 2);
         await using worker = new Client(dir, WORK);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { CATEGORIES, choose, POLICIES, type PolicyName } from '../../src/fs/union/policies.ts';
 import type { TraceEvent } from '../../src/protocol/trace.ts';
+import { compiled } from '../compiled.ts';
 import { kernelTest, lacking, run, sh, temporary } from '../support.ts';
 import { python } from './python.ts';
 import { type UnionMount, union } from './union.ts';
@@ -235,28 +236,14 @@ kernelTest('the control file by its commands, and statfs as the sum', async () =
   const { stdout: size } = { stdout: await sh('stat -f -c "%b %S" .', m.dir) };
   const [blocks, unit] = size.trim().split(' ').map(Number);
   expect((blocks! * unit!) >> 20).toBe(SIZES.reduce((a, b) => a + b));
-  const command = await run(process.execPath, [
-    '--import',
-    'tsx',
-    new URL('../../tools/cli.ts', import.meta.url).pathname,
-    'union',
-    'df',
-    m.dir,
-  ]);
+  const command = await run(process.execPath, [compiled('tools/cli.ts'), 'union', 'df', m.dir]);
   const lines = command.trim().split('\n');
   expect(lines[0]).toMatch(/^Branch +Mode +Size +Used +Avail +Keeps +New \(pfrd\)$/u);
   expect(lines.slice(1).map((line) => line.split(/ +/u).slice(0, 3))).toEqual(
     branches.map((each, i) => [each, 'RW', `${SIZES[i]}${SIZES[i]! < 10 ? '.0' : ''}M`]),
   );
-  await expect(
-    run(process.execPath, [
-      '--import',
-      'tsx',
-      new URL('../../tools/cli.ts', import.meta.url).pathname,
-      'union',
-      'df',
-      lower,
-    ]),
-  ).rejects.toThrow(`${lower} is no mounted union: it has no control file .mergerfs`);
+  await expect(run(process.execPath, [compiled('tools/cli.ts'), 'union', 'df', lower])).rejects.toThrow(
+    `${lower} is no mounted union: it has no control file .mergerfs`,
+  );
   expect(readFileSync(on(2, 'who'), 'utf8')).toBe('x');
 });

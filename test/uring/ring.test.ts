@@ -34,6 +34,7 @@ import { Queues, type RingSystem } from '../../src/uring/queues.ts';
 import { Ring } from '../../src/uring/ring.ts';
 import { probe, setUp, TIERS, UringError } from '../../src/uring/setup.ts';
 import { signal, Wake, type WakeHandle } from '../../src/uring/wake.ts';
+import { compiled } from '../compiled.ts';
 import { run, until } from '../support.ts';
 import { forever, uring } from './support.ts';
 
@@ -498,12 +499,11 @@ uring('the end', () => {
 
   test('a ring with nothing in flight keeps no process alive, one with something does', async () => {
     const script = (body: string) =>
-      `import('${new URL('../../src/uring/ring.ts', import.meta.url)}').then(({ Ring }) => { const ring = new Ring(); ${body} });`;
-    const tsx = ['--import', 'tsx', '-e'];
-    await run(process.execPath, [...tsx, script('')], { timeout: 10_000 });
+      `import('${compiled('src/uring/ring.ts')}').then(({ Ring }) => { const ring = new Ring(); ${body} });`;
+    await run(process.execPath, ['-e', script('')], { timeout: 10_000 });
     const said = await run(
       process.execPath,
-      [...tsx, script("ring.submit('NOP', {}, () => console.log('completed'));")],
+      ['-e', script("ring.submit('NOP', {}, () => console.log('completed'));")],
       { timeout: 10_000 },
     );
     expect(said).toBe('completed\n');

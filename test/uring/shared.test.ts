@@ -20,6 +20,7 @@ import type { SmallSqe, Sqe, Ticket } from '../../src/uring/engine.ts';
 import { readSqe, writeSqe } from '../../src/uring/queues.ts';
 import { SharedEngine, SharedRing, type SharedRingHandle } from '../../src/uring/shared.ts';
 import { ASK, SharedQueue } from '../../src/uring/shared-queue.ts';
+import { compiled } from '../compiled.ts';
 import { run, until } from '../support.ts';
 import type { Task } from './ring-user.ts';
 import { forever, uring } from './support.ts';
@@ -169,8 +170,7 @@ uring('several threads', () => {
 
 uring('the owner', () => {
   const script = (body: string) =>
-    `import('${new URL('../../src/uring/shared.ts', import.meta.url)}').then(async ({ SharedEngine, SharedRing }) => { const shared = await SharedRing.start(); const engine = new SharedEngine(shared.connect()); ${body} });`;
-  const tsx = ['--import', 'tsx', '-e'];
+    `import('${compiled('src/uring/shared.ts')}').then(async ({ SharedEngine, SharedRing }) => { const shared = await SharedRing.start(); const engine = new SharedEngine(shared.connect()); ${body} });`;
   const POLL = "engine.submit('POLL_ADD', { fd: 0, op_flags: 0 }, () => {});";
 
   test.each([
@@ -184,7 +184,7 @@ uring('the owner', () => {
       'lost\n',
     ],
   ])('and the process: %s', async (_, body, said) => {
-    expect(await run(process.execPath, [...tsx, script(body)], { timeout: 15_000 })).toBe(said);
+    expect(await run(process.execPath, ['-e', script(body)], { timeout: 15_000 })).toBe(said);
   });
 
   test('that can’t be started says why, and leaves no thread', async () => {

@@ -7,6 +7,7 @@ import { IOSQE_IO_HARDLINK, type UringOpcode } from '../../src/abi/uring-constan
 import type { Engine, Sqe } from '../../src/uring/engine.ts';
 import { Ring } from '../../src/uring/ring.ts';
 import { ThreadsEngine } from '../../src/uring/threads.ts';
+import { compiled } from '../compiled.ts';
 import { run, temporary, until } from '../support.ts';
 import { address, bytes, cString, iovecs, one, pipe } from './engines.ts';
 import { lacking } from './support.ts';
@@ -273,10 +274,9 @@ describe('the end', () => {
 
   /** Runs a body in a process of its own; what it says. `engine` is there, and `read`, an empty pipe's end. */
   const child = (body: string): Promise<string> => {
-    const at = (path: string) => new URL(path, import.meta.url).href;
-    const script = `Promise.all([import('${at('../../src/uring/threads.ts')}'), import('${at('./engines.ts')}')]).then(([{ ThreadsEngine }, { pipe, bytes, address }]) => {
+    const script = `Promise.all([import('${compiled('src/uring/threads.ts')}'), import('${compiled('test/uring/engines.ts')}')]).then(([{ ThreadsEngine }, { pipe, bytes, address }]) => {
       const engine = new ThreadsEngine(); const { read } = pipe(); const sqe = { fd: read, addr: address(bytes(8)), len: 8 }; ${body} });`;
-    return run(process.execPath, ['--import', 'tsx', '-e', script], { timeout: 20_000 });
+    return run(process.execPath, ['-e', script], { timeout: 20_000 });
   };
   test('of the process: an engine with nothing in flight keeps it not alive, one with something does', async () => {
     expect(await child("console.log('idle');")).toBe('idle\n');
