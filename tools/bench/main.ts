@@ -11,11 +11,12 @@ import { protocol } from './protocol.ts';
 import { build } from './servers.ts';
 import { threads } from './threads.ts';
 import { transports } from './transports.ts';
+import { union } from './union.ts';
 import { uring } from './uring.ts';
 
 const benches: Readonly<Record<string, Bench>> = {
   ...{ protocol, memory, transports, threads, uring },
-  ...{ passthrough, durable },
+  ...{ passthrough, union, durable },
 };
 
 const usage = `usage: npm run bench [-- NAME...] [--quick] [--json]

@@ -44,7 +44,7 @@ export class Directories {
     const found = lookup && (({ name }: Dirent) => lookup(name));
     this.each(fd, offset, (entry) => {
       entry.ino = shown(entry.name, entry.ino);
-      return addEntry(entry, reply, found);
+      return add(entry, reply, found);
     });
   }
 
@@ -71,7 +71,7 @@ export class Directories {
 }
 
 /** Adds an entry with what its lookup gave, or alone where that failed: gone meanwhile, or not to be entered. */
-export function addEntry(entry: Dirent, reply: DirectoryReply, lookup?: (entry: Dirent) => Result<'LOOKUP'>): boolean {
+function add(entry: Dirent, reply: DirectoryReply, lookup?: (entry: Dirent) => Result<'LOOKUP'>): boolean {
   try {
     return reply.add(entry, lookup);
   } catch (error) {
