@@ -4,13 +4,30 @@
  * and the trace names each branch that went its own way. The same of moving a file to where there is space: it is here or there,
  * whole.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EIO, Errno } from '../../src/abi/errno.ts';
-import { RENAME_EXCHANGE } from '../../src/abi/posix.ts';
+import { O_RDWR, RENAME_EXCHANGE } from '../../src/abi/posix.ts';
 import { UnionFs } from '../../src/fs/index.ts';
+import { Scratch } from '../../src/fs/passthrough/scratch.ts';
 import { CALLS, type Calls } from '../../src/fs/union/calls.ts';
+import { Cloner } from '../../src/fs/union/clone.ts';
+import { Lower } from '../../src/fs/union/lower.ts';
+import { Mover } from '../../src/fs/union/move.ts';
+import { Options } from '../../src/fs/union/options.ts';
 import { temporary } from '../support.ts';
 import { Client } from './union-support.ts';
 
@@ -153,5 +170,52 @@ test('a link whose clone fails leaves nothing of it', () => {
   for (let i = 0; i < made; i++) {
     const { error } = attempt(prepare, [i], (u) => void u.link('f', 'd/e/g'));
     expect([error, readdirSync(on('b'))]).toEqual([EIO, ['f']]);
+  }
+});
+
+test('a file that moves to another branch is here or there, whole, whichever call fails', () => {
+  const text = 'text'.repeat(1000);
+  const all = () =>
+    readdirSync(dir, { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.length > 1)
+      .sort();
+  function move(places: readonly number[]) {
+    for (const branch of BRANCHES) rmSync(on(branch), { recursive: true, force: true });
+    for (const branch of BRANCHES) mkdirSync(on(branch));
+    files('a/d/e/f');
+    writeFileSync(on('a/d/e/f'), text);
+    const { calls, made } = failing(places);
+    const scratch = new Scratch();
+    const options = new Options();
+    options.set('minfreespace', '0');
+    options.set('branches', BRANCHES.map(on).join(':'));
+    const lower = new Lower(options.values, Math.random, scratch);
+    lower.serve(options.values.branches);
+    const fd = openSync(on('a/d/e/f'), 'r+');
+    const handle = { fd, flags: O_RDWR, branch: lower.branches[0]! };
+    let error: unknown;
+    try {
+      const mover = new Mover(lower, new Cloner(lower, scratch, calls), scratch, calls);
+      mover.move('d/e/f', lower.branches[0]!, [handle], 10, 'ff');
+    } catch (thrown) {
+      error = thrown;
+    }
+    const { ino } = fstatSync(fd); // who has it open has the one that is there
+    closeSync(fd);
+    lower.close();
+    return { error, made: made(), ino, branch: handle.branch.path };
+  }
+  const { made, branch, ino } = move([]);
+  expect([branch, all(), readFileSync(on('b/d/e/f'), 'utf8') === text, ino]).toEqual([
+    ...[on('b'), ['a/d', 'a/d/e', 'b/d', 'b/d/e', 'b/d/e/f'], true, statSync(on('b/d/e/f')).ino],
+  ]);
+  for (let i = 0; i < made; i++) {
+    const failed = move([i]);
+    expect([failed.error, failed.branch, all()], `call ${i} fails`).toEqual([
+      EIO,
+      on('a'),
+      ['a/d', 'a/d/e', 'a/d/e/f'],
+    ]);
+    expect([readFileSync(on('a/d/e/f'), 'utf8') === text, statSync(on('a/d/e/f')).ino]).toEqual([true, failed.ino]);
   }
 });

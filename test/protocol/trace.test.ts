@@ -201,6 +201,22 @@ describe('events', () => {
     expect(event!.wanted).toContain('WRITEBACK_CACHE');
   });
 
+  test('what the filesystem says of what it does', () => {
+    let note: ((message: string) => void) | undefined;
+    const init = (connection: { note: typeof note }) => {
+      note = connection.note;
+    };
+    const { session, events, lines } = traced({ init });
+    note!('a branch has said EIO');
+    expect([events, lines]).toEqual([
+      [{ kind: 'note', message: 'a branch has said EIO' }],
+      ['  a branch has said EIO'],
+    ]);
+    session.end({ reason: 'unmounted' });
+    connect({ init }).session.end({ reason: 'unmounted' });
+    expect(note).toBe(undefined); // nobody traces
+  });
+
   test('the end', async () => {
     const { session, events } = traced({});
     session.end({ reason: 'failed', error: new Error('gone') });

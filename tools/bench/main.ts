@@ -12,11 +12,12 @@ import { build } from './servers.ts';
 import { threads } from './threads.ts';
 import { transports } from './transports.ts';
 import { trees } from './trees.ts';
+import { union } from './union.ts';
 import { uring } from './uring.ts';
 
 const benches: Readonly<Record<string, Bench>> = {
   ...{ protocol, memory, transports, threads, uring },
-  ...{ passthrough, trees, durable },
+  ...{ passthrough, trees, union, durable },
 };
 
 const usage = `usage: npm run bench [-- NAME...] [--quick] [--json]

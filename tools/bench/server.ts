@@ -8,20 +8,20 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { O_CLOEXEC, O_RDWR } from '../../src/abi/posix.ts';
 import { open, mount as sysMount } from '../../src/abi/syscall.ts';
-import { MemoryFs, PassthroughFs } from '../../src/fs/index.ts';
+import { MemoryFs, PassthroughFs, UnionFs } from '../../src/fs/index.ts';
 import { type Filesystem, type Mount, mount } from '../../src/index.ts';
 import { DeviceTransport } from '../../src/protocol/device.ts';
 import { Session } from '../../src/protocol/session.ts';
 import { type Absent, canned, cannedAsync } from './canned.ts';
 import { fill } from './memory-fill.ts';
 import { rawLoop } from './raw-loop.ts';
-import { sourceOf } from './servers.ts';
+import { branchesOf, sourceOf, UNION_OPTIONS } from './servers.ts';
 import shared, { share } from './threads-fs.ts';
 
 /**
  * The canned filesystem, the raw loop; MemoryFs by default, where it lists names alone, and where the kernel may keep nothing;
  * shared memory served by a thread a CPU, or by this one; a directory beside the mount by this thread, by one a CPU, or by many, as for a
- * slow one, its data by requests; and by this thread with the data left to the kernel.
+ * slow one, its data by requests; and by this thread with the data left to the kernel; a union of so many directories there.
  */
 export type Which =
   | 'ours'
@@ -34,7 +34,8 @@ export type Which =
   | 'passthrough'
   | 'passthrough threads'
   | 'passthrough 16 threads'
-  | 'passthrough kernel';
+  | 'passthrough kernel'
+  | `union ${number}`;
 /** How it is talked to; `sleeping` is the device without a look for more before it sleeps. */
 export type Transport = 'device' | 'uring' | 'sleeping';
 /** What the bench may ask; each answer is a number. `fill` takes one, how many files to make; `served` a thread. */
@@ -118,6 +119,7 @@ function choose(): Filesystem | URL {
   if (which === 'passthrough') return new PassthroughFs({ source: sourceOf(directory), kernelPassthrough: false });
   if (which === 'passthrough kernel')
     return new PassthroughFs({ source: sourceOf(directory), kernelPassthrough: true });
+  if (which.startsWith('union')) return new UnionFs({ branches: branchesOf(directory, which), options: UNION_OPTIONS });
   if (which.startsWith('passthrough'))
     return new URL(`../../src/fs/passthrough/passthrough-module.${import.meta.url.split('.').at(-1)}`, import.meta.url);
   if (which === 'single') return shared({ shared: share() });

@@ -98,6 +98,12 @@ export const mountPoint = (): Promise<string> => mkdtemp(join(tmpdir(), 'rawfuse
 /** The directory that a mount of PassthroughFs serves. */
 export const sourceOf = (mountPoint: string): string => `${mountPoint}-source`;
 
+/** The branches that a mount of a union merges, where `which` ends with how many. */
+export const branchesOf = (mountPoint: string, which: string): string =>
+  Array.from({ length: Number(which.split(' ').at(-1)) }, (_, i) => `${sourceOf(mountPoint)}/b${i}`).join(':');
+/** Their options, and mergerfs': without a page cache above, so that reads and writes come to the server. */
+export const UNION_OPTIONS = { 'category.create': 'mfs', 'cache.files': 'off', minfreespace: '0' };
+
 /** Removes it again, and first what is left of a mount whose server had to be killed. */
 export async function removeMountPoint(directory: string): Promise<void> {
   await rmdir(directory).catch(async () => {
@@ -137,6 +143,8 @@ export class Server {
   ): Promise<Server> {
     const directory = await mountPoint();
     if (which.startsWith('passthrough')) await mkdir(sourceOf(directory));
+    if (which.startsWith('union'))
+      for (const branch of branchesOf(directory, which).split(':')) await mkdir(branch, { recursive: true });
     // No execArgv: this process may run under tsx.
     const child = fork(built('server.js'), [which, directory, absent, handlers, transport], { execArgv: profiling() });
     const ready = await Promise.race([once(child, 'message'), once(child, 'exit')]);

@@ -87,13 +87,13 @@ export class Directories {
     const found = lookup && (({ name }: Dirent) => lookup(name));
     this.#dirents.each(fd, offset, (entry) => {
       entry.ino = top && entry.name === '..' ? this.#root : this.#attr.shown(entry.ino, here);
-      return addEntry(entry, reply, found);
+      return add(entry, reply, found);
     });
   }
 }
 
 /** Adds an entry with what its lookup gave, or alone where that failed: gone meanwhile, or not to be entered. */
-export function addEntry(entry: Dirent, reply: DirectoryReply, lookup?: (entry: Dirent) => Result<'LOOKUP'>): boolean {
+function add(entry: Dirent, reply: DirectoryReply, lookup?: (entry: Dirent) => Result<'LOOKUP'>): boolean {
   try {
     return reply.add(entry, lookup);
   } catch (error) {

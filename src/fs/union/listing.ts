@@ -7,9 +7,8 @@
 import { ENOENT, type Errno, errno } from '../../abi/errno.ts';
 import { closeQuietly } from '../../abi/files.ts';
 import { O_DIRECTORY, O_RDONLY } from '../../abi/posix.ts';
-import type { DirectoryReply, Dirent } from '../../protocol/dirent.ts';
-import type { Result } from '../../protocol/operations.ts';
-import { addEntry, Dirents } from '../passthrough/directory.ts';
+import type { DirectoryReply } from '../../protocol/dirent.ts';
+import { Dirents } from '../passthrough/directory.ts';
 import type { Scratch } from '../passthrough/scratch.ts';
 import type { InodeNumbers } from './inodes.ts';
 import type { Branch, Lower } from './lower.ts';
@@ -43,16 +42,9 @@ export class Listing {
   }
 
   /** Adds what comes after a cookie until the reply is full; `path` is undefined of a directory that was removed. */
-  list(
-    open: OpenDirectory,
-    path: string | undefined,
-    offset: bigint,
-    reply: DirectoryReply,
-    lookup?: (name: string) => Result<'LOOKUP'>,
-  ): void {
+  list(open: OpenDirectory, path: string | undefined, offset: bigint, reply: DirectoryReply): void {
     if (offset === 0n || open.entries === undefined)
       open.entries = inPlace(open.entries, path === undefined ? [] : this.#read(path));
-    const found = lookup && (({ name }: Dirent) => lookup(name));
     for (let at = Number(offset); at < open.entries.length; at++) {
       const entry = open.entries[at];
       if (entry === undefined) continue;
@@ -62,7 +54,7 @@ export class Listing {
       shown.type = type;
       shown.ino = this.#numbers.of(type << 12, pathOf(path ?? '', name), branch, ino);
       shown.off = BigInt(at + 1);
-      if (!addEntry(shown, reply, found)) return;
+      if (!reply.add(shown)) return;
     }
   }
 

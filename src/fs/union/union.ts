@@ -370,14 +370,10 @@ export class UnionFs implements Filesystem {
     const fh = this.#directories.add({ node, entries: undefined });
     return { fh, open_flags: this.#values['cache.readdir'] ? FOPEN_CACHE_DIR : 0 };
   }
+  /** Never with lookups: each would ask a policy of a file that a listing does not need. */
   readdir(_: Request, { fh, offset }: Args<'READDIR'>, reply: DirectoryReply) {
     const open = this.#directories.get(fh);
     this.#listing.list(open, this.#pathOrNone(open.node), offset, reply);
-  }
-  readdirplus(_: Request, { fh, offset }: Args<'READDIRPLUS'>, reply: DirectoryReply) {
-    const open = this.#directories.get(fh);
-    const lookup = (name: string) => this.#names.enter(open.node, name);
-    this.#listing.list(open, this.#pathOrNone(open.node), offset, reply, lookup);
   }
   #pathOrNone(node: UnionNode): string | undefined {
     return node.held === undefined ? this.#tree.path(node) : undefined;
