@@ -2,6 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 /** What changes the machine for all. */
 const ALONE = 'test/mount/alone/*.test.ts';
+/** What names its transports itself, or has nothing to find out over another one. */
+const BOTH_OR_ONE = ['threads', 'passthrough-slow', 'union-mergerfs'].map((name) => `test/mount/${name}.test.ts`);
 
 export default defineConfig({
   test: {
@@ -28,7 +30,7 @@ export default defineConfig({
         test: {
           name: 'uring',
           include: ['test/mount/**/*.test.ts'],
-          exclude: [ALONE, 'test/mount/threads.test.ts'], // threads: names its transports itself
+          exclude: [ALONE, ...BOTH_OR_ONE],
           env: { RAWFUSE_TEST_TRANSPORT: 'uring' },
           sequence: { groupOrder: 0 },
         },

@@ -22,3 +22,4 @@ ROWS=all npx vitest run test/mount/passthrough-posix.test.ts
 ROWS=all npx vitest run test/mount/union-posix.test.ts test/mount/union-mergerfs.test.ts
 OPERATIONS=100000 npx vitest run test/mount/passthrough-random.test.ts
 FILES=1000000 npx vitest run --project device test/mount/passthrough-options.test.ts -t walked
+OPERATIONS=100000 npx vitest run test/mount/union-random.test.ts

@@ -1,14 +1,17 @@
 /** Hooks at exit: they run, whatever it was that ended the process, in order and all of them. */
 import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { compiled } from '../compiled.ts';
 
-const fixture = (name: string) => compiled(`test/abi/fixtures/${name}.ts`);
+const EXIT = [compiled('test/abi/fixtures/exit.ts')];
+/** From the sources: its thread requires one. */
+const LOADING = ['--import', 'tsx', fileURLToPath(new URL('./fixtures/exit-loading.ts', import.meta.url))];
 
 /** Runs a program until it has ended as told. */
-const end = (how: string, program = fixture('exit')): Promise<{ status: unknown; stdout: string; stderr: string }> =>
+const end = (how: string, program = EXIT): Promise<{ status: unknown; stdout: string; stderr: string }> =>
   new Promise((resolve) => {
-    const args = [program, how];
+    const args = [...program, how];
     execFile(process.execPath, args, { timeout: 20_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) =>
       resolve({ status: error === null ? 0 : (error.code ?? error.signal), stdout, stderr }),
     );
@@ -32,11 +35,11 @@ test.each([
 );
 
 test('an exit waits for a thread that loads koffi, which to stop would be a SIGABRT', async () => {
-  const { status, stdout } = await end('during', fixture('exit-loading'));
+  const { status, stdout } = await end('during', LOADING);
   expect({ status, stdout }).toEqual({ status: 3, stdout: 'loaded\n' });
 });
 
 test('a thread that comes to load koffi when the process exits does not begin', async () => {
-  const { status, stdout } = await end('before', fixture('exit-loading'));
+  const { status, stdout } = await end('before', LOADING);
   expect({ status, stdout }).toEqual({ status: 3, stdout: 'not begun\n' });
 });

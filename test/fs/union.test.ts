@@ -313,6 +313,50 @@ describe('link', () => {
   });
 });
 
+describe('what is made in a directory that its branch has not', () => {
+  const acl = (path: string) => execFileSync('getfacl', ['-dcp', on(path)], { encoding: 'utf8' }).trim();
+
+  test.runIf(process.geteuid?.() === 0)('finds a clone with the ACLs of the original, and no others', () => {
+    below({ 'a/d/e/': '', 'b/d/': '' });
+    for (const each of ['a/d', 'b/d']) execFileSync('setfacl', ['-d', '-m', 'u:1234:rwx', on(each)]);
+    const u = serve();
+    u.fs.set('branches', `${on('a')}=NC:${on('b')}`);
+    u.put('d/e/f');
+    expect(tree()).toMatchObject({ 'b/d/e/f': '' });
+    expect([acl('b/d'), acl('b/d/e')]).toEqual([acl('a/d'), '']);
+    expect(acl('b/d')).toContain('user:1234:rwx');
+  });
+
+  test('a file that gets its name later is on its branch still', () => {
+    below({ 'a/': '', 'b/d/': '' });
+    const u = serve();
+    const made = u.fs.tmpfile(at(1), {
+      mode: S_IFREG | 0o644,
+      umask: 0,
+      flags: O_RDWR,
+      open_flags: 0,
+      name: '',
+    });
+    const [{ nodeid }, { fh }] = [made.entry, made.open]; // what it answers with is filled again
+    u.fs.link(at(u.node('d')), { oldnodeid: nodeid, newname: 'named' });
+    u.write('d/named', fh, 0, 'text');
+    expect(tree()).toEqual({ 'a/d/': '', 'a/d/named': 'text', 'b/d/': '' });
+    u.close('d/named', fh);
+  });
+});
+
+test('a file that is removed and closed is gone, though the kernel counts it', () => {
+  below({ 'a/f': '' });
+  const u = serve();
+  const { nodeid } = u.entry('f');
+  const { fh } = u.open('f');
+  u.unlink('f');
+  const again = () => u.fs.lookup(at(nodeid), { name: '.' });
+  expect(again().nodeid).toBe(nodeid);
+  u.fs.release(at(nodeid), { fh, flags: 0, release_flags: 0, lock_owner: undefined } as never);
+  expect(again).toThrow(ESTALE);
+});
+
 describe('the control file', () => {
   test('is there and in no listing, and tells and takes options', () => {
     const u = serve();

@@ -23,7 +23,7 @@ vi.mock('../../src/abi/files.ts', async (original) => {
 });
 
 kernelTest('EDQUOT reaches the client, and the mount goes on', async () => {
-  await using m = await passthrough();
+  await using m = await passthrough({ kernelPassthrough: false });
   await sh('echo kept > kept', m.dir);
   faults.full = true;
   try {

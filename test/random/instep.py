@@ -3,7 +3,8 @@ Random operations in step on two filesystems, which must answer the same.
 
   instep.py MOUNT NATIVE KIND SEED STEPS [EVERY]
 
-Both directories are roots of empty mounts of their own; KIND says what the native one is: tmpfs or ext4. Two
+Both directories are roots of empty mounts of their own; KIND says what the native one is: tmpfs or ext4, with
+"+merged" behind it where the mount is of several such directories as one. Two
 processes, each in its directory by chroot(2), make the same operations: what they choose comes from the seed
 and from what they were answered, so they stay in step for as long as the answers are equal. Each writes what it
 did and saw, a line a step, and every EVERY steps (default 100) all of its tree. This process compares the lines,
@@ -97,9 +98,12 @@ class Side(Steps):
     def describe(self, found):
         """
         Not compared: sizes of directories (each filesystem counts its own way); the mtime of fifos (FUSE sets
-        S_NOCMTIME, so fs/pipe.c: pipe_write moves none); ctimes beyond their being there: see `when`.
+        S_NOCMTIME, so fs/pipe.c: pipe_write moves none); ctimes beyond their being there: see `when`. Links and times of
+        merged directories: they are those of one of them, wherever a name came or went.
         """
         kind = stat.S_IFMT(found.st_mode)
+        if self.merged and kind == stat.S_IFDIR:
+            return f'{self.mode_of(found):o} {found.st_uid}:{found.st_gid}'
         size = '' if kind == stat.S_IFDIR else f' size {found.st_size}'
         mtime = '' if kind == stat.S_IFIFO else f' mtime {when(found.st_mtime_ns)}'
         return (

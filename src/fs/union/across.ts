@@ -101,16 +101,25 @@ export class Across {
     const branches = onlyFirst ? chosen.slice(0, 1) : chosen;
     const results: T[] = [];
     const failures = this.#each(branches, (branch) => {
-      const made = this.#cloner.path(from, branch, directory);
-      try {
-        results.push(act(branch, this.#lower.look(branch, directory)));
-      } catch (error) {
-        this.#cloner.unmake(branch, made);
-        throw error;
-      }
+      results.push(this.#cloning(from, branch, directory, (dirfd) => act(branch, dirfd)));
     });
     if (results.length > 0) this.#tell(name, directory, failures);
     return { results, failures };
+  }
+  /** Makes something in a directory on one branch, with the directory cloned to it if it is missing there. */
+  makeOn<T>(branch: Branch, directory: string, act: (dirfd: number) => T): T {
+    return this.#lower.during(() =>
+      this.#cloning(this.#lower.choose('getattr', directory)[0]!, branch, directory, act),
+    );
+  }
+  #cloning<T>(from: Branch, branch: Branch, directory: string, act: (dirfd: number) => T): T {
+    const made = this.#cloner.path(from, branch, directory);
+    try {
+      return act(this.#lower.look(branch, directory));
+    } catch (error) {
+      this.#cloner.unmake(branch, made);
+      throw error;
+    }
   }
 
   #each(branches: readonly Branch[], call: (branch: Branch, i: number) => void): Failure[] {

@@ -15,6 +15,7 @@ import {
   openat,
   pread,
   pwrite,
+  removexattr,
   setxattr,
   utimensat,
 } from '../../abi/files.ts';
@@ -34,6 +35,7 @@ import {
 } from '../../abi/posix.ts';
 import { done, type Scratch } from '../passthrough/scratch.ts';
 import { PERMISSIONS } from '../passthrough/setattr.ts';
+import { ACCESS_ACL, DEFAULT_ACL } from '../passthrough/xattrs.ts';
 import type { Calls } from './calls.ts';
 import type { Branch, Lower } from './lower.ts';
 import { parentOf } from './policies.ts';
@@ -109,6 +111,8 @@ export class Cloner {
   /** Gives a file what another one has, all but its data. Attributes that the filesystem there has not are left out. */
   metadata(from: number, to: number): void {
     const { view, statAt, empty, words, wordsAt } = this.#scratch;
+    // What it has from the directory that it was made in: there may be none of it in the original.
+    for (const name of [ACCESS_ACL, DEFAULT_ACL]) removexattr(this.#scratch.proc(to), this.#scratch.text(name));
     this.#xattrs(from, to);
     this.#lower.stat(from);
     done(chown(to, empty, view.getUint32(statAt + AT.uid, true), view.getUint32(statAt + AT.gid, true)));

@@ -287,8 +287,7 @@ export class Names {
   /** A file of O_TMPFILE gets a name, where it is. */
   #linkHeld(node: UnionNode, parent: UnionNode, name: string): Entry {
     const { fd, branch } = node.held!;
-    return this.#lower.during(() => {
-      const dirfd = this.#lower.look(branch, this.#tree.path(parent));
+    return this.#across.makeOn(branch, this.#tree.path(parent), (dirfd) => {
       const path = this.#scratch.name(name);
       done(linkat(AT_FDCWD, this.#scratch.proc(fd), dirfd, path, AT_SYMLINK_FOLLOW));
       this.#tree.attach(parent, name, node);

@@ -12,7 +12,7 @@
  *
  * @see docs/union.md
  */
-import { EACCES, ENOENT, EXDEV } from '../../abi/errno.ts';
+import { EACCES, ENOENT, ESTALE, EXDEV } from '../../abi/errno.ts';
 import { closeQuietly, fdatasync, fsync, readlinkat, syncfs, truncate } from '../../abi/files.ts';
 import {
   FATTR_ATIME,
@@ -208,7 +208,11 @@ export class UnionFs implements Filesystem {
   lookup({ nodeid }: Request, { name }: Args<'LOOKUP'>): Entry {
     const node = this.#node(nodeid);
     // Whoever opens a file by its handle asks for these two; of the kernel's path walks none gets here.
-    if (name === '.') return this.#names.known(node);
+    if (name === '.') {
+      // A file that is removed and closed is gone, though the kernel has not forgotten it yet.
+      if (node.held !== undefined && node.opens === 0) throw ESTALE;
+      return this.#names.known(node);
+    }
     if (name === '..') return this.#names.known(node.names[0]?.parent ?? this.#tree.root);
     component(name);
     if (node === this.#tree.root && name === CONTROL_FILE) return this.#controlEntry();
