@@ -18,13 +18,16 @@ const PATIENCE = 300;
 const GONE = /Transport endpoint is not connected|Software caused connection abort/u;
 
 /**
- * Clients of a mount: one that looks up `name`, and others that go on asking for the names of a directory. They go
+ * Clients of a mount: one that looks up `name`, and others that go on asking for the names of a directory, until there is no mount: the
+ * thread that has the lock answers EIO, if it is that which gets their request. They go
  * elsewhere because the kernel lets nobody look up another name beside the first one.
  */
 async function clients(dir: string, name: string) {
   await run('mkdir', [`${dir}/d`]);
   const asking = attempt('stat', [`${dir}/${name}`]);
-  const busy = [1, 2].map(() => attempt('sh', ['-c', `while ls ${dir}/d && stat ${dir}/d; do :; done`]));
+  const gone = 'endpoint is not connected|connection abort|No such file';
+  const ask = `until { ls ${dir}/d && stat ${dir}/d; } 2>&1 | grep -qE '${gone}'; do :; done`;
+  const busy = [1, 2].map(() => attempt('sh', ['-c', ask]));
   return async () => {
     expect((await asking).err).toMatch(GONE);
     await Promise.all(busy);
