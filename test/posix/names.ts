@@ -25,10 +25,12 @@ const TMPFILE = py`
 
 /** `sleep` is a program, and `running()` a process that executes it. */
 const RUNNING = py`
+  # nanosleep and clock_nanosleep, on x86-64 and arm64
+  NANOSLEEP = ('35', '230', '101', '115')
   write('sleep', read('/bin/sleep'))
   os.chmod('sleep', 0o755)
   def running():
-      # Closed by the exec, that is when the program runs.
+      # Closed by the exec, that is when the program runs. It needs its pages until it sleeps, and dies without them.
       reader, writer = os.pipe()
       def program():
           os.close(reader)
@@ -36,6 +38,9 @@ const RUNNING = py`
       it = spawn(program)
       os.close(writer)
       os.read(reader, 1)
+      until = time.monotonic() + 5
+      while open(f'/proc/{it.pid}/syscall').read().split()[0] not in NANOSLEEP and time.monotonic() < until:
+          time.sleep(0.01)
       return it`;
 
 /** openat2(2) has no libc function; its number is the same on every architecture. */
