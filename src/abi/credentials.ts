@@ -2,6 +2,7 @@
  * In whose name a thread's system calls run. In Linux these belong to a thread; libc's setgroups, setuid and their like
  * change all threads of a process, so that here is the kernel's own. Each returns what it did or its errno negated.
  */
+import { SystemError } from './errno.ts';
 import { Memory } from './memory.ts';
 import { _LINUX_CAPABILITY_VERSION_3 } from './posix.ts';
 import { define, negated, SYS } from './syscall.ts';
@@ -42,15 +43,18 @@ function ownSets() {
     sets = { address, view: new DataView(buffer) };
     sets.view.setUint32(HEADER, _LINUX_CAPABILITY_VERSION_3, true);
   }
-  capget(sets.address + HEADER, sets.address + OWN);
+  checked('capget', capget(sets.address + HEADER, sets.address + OWN));
   return sets;
+}
+function checked(call: string, result: number): void {
+  if (result < 0) throw new SystemError(-result, call);
 }
 
 /** Whether the calling thread has a capability, one of the first 32: in its effective set. */
 export const hasCapability = (capability: number): boolean =>
   (ownSets().view.getUint32(OWN, true) & (1 << capability)) !== 0;
 
-/** Calls without some of the calling thread's capabilities, of the first 32. The call returns no promise. */
+/** Calls without some of the calling thread's capabilities, of the first 32; SystemError where they can't be laid down. The call returns no promise. */
 export function withoutCapabilities<T>(capabilities: readonly number[], call: () => T): T {
   const { address, view } = ownSets();
   const effective = view.getUint32(OWN, true);
@@ -59,10 +63,10 @@ export function withoutCapabilities<T>(capabilities: readonly number[], call: ()
   for (let i = 4; i < 24; i += 4) view.setUint32(LESS + i, view.getUint32(OWN + i, true), true);
   view.setUint32(LESS, less, true);
   try {
-    capset(address + HEADER, address + LESS);
+    checked('capset', capset(address + HEADER, address + LESS));
     return call();
   } finally {
     view.setUint32(OWN, effective, true); // the call may have asked for the sets as well
-    capset(address + HEADER, address + OWN);
+    checked('capset', capset(address + HEADER, address + OWN));
   }
 }
