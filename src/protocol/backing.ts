@@ -49,9 +49,9 @@ export class BackingFiles {
     return withoutCapabilities(RESERVED, () => this.#ask(FUSE_DEV_IOC_BACKING_OPEN, put));
   }
 
-  /** Gives a number back. Files that are open with it stay as they are. SystemError: ENOENT for one that there is not. */
+  /** Gives a number back. Files that are open with it stay as they are. SystemError: ENOENT for one that there is not. After the end all are back. */
   close(id: number): void {
-    this.#ask(FUSE_DEV_IOC_BACKING_CLOSE, (argument) => argument.setUint32(0, id, true));
+    if (!this.#ended) this.#ask(FUSE_DEV_IOC_BACKING_CLOSE, (argument) => argument.setUint32(0, id, true));
   }
 
   #ask(request: number, put: (argument: DataView) => void): number {

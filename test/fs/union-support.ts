@@ -1,16 +1,11 @@
 /** UnionFs without a mount: its methods called directly, as a kernel would, by path. */
-import { fuse_in_header } from '../../src/abi/fuse.ts';
 import { O_RDWR, S_IFREG } from '../../src/abi/posix.ts';
 import type { UnionFs } from '../../src/fs/index.ts';
 import type { Connection } from '../../src/protocol/connection.ts';
 import type { DirectoryReply, Dirent } from '../../src/protocol/dirent.ts';
-import { Request } from '../../src/protocol/request.ts';
+import { at } from './requests.ts';
 
-export function at(nodeid: number, uid = 0, gid = 0): Request {
-  const view = new DataView(new ArrayBuffer(fuse_in_header.size));
-  fuse_in_header.encode(view, 0, { len: 40, opcode: 1, unique: 2n, nodeid, uid, gid, pid: 1, total_extlen: 0 });
-  return new Request(view);
-}
+export { at };
 
 /** A client that names files by path. */
 export class Client {

@@ -131,13 +131,19 @@ export class OpenFiles {
   lower(flags: number): number {
     return this.data.lower(flags);
   }
-  /** What OPEN answers for a descriptor, which is the handle's from now on. */
+  /** What OPEN answers for a descriptor, which is the handle's from now on, and closed where this throws. */
   opened(request: Request, node: UnionNode, branch: Branch, fd: number, flags: number): Result<'OPEN'> {
-    const open = this.data.opened(node.nodeid, fd, flags);
-    node.opens++;
-    this.#open.set(fd, { fd, node, branch, flags: this.lower(flags) });
-    const handed = this.#handed?.open(node.nodeid, fd, HANDED[this.#values['passthrough.io']](flags & O_ACCMODE));
-    return { open_flags: open.open_flags | this.#caching(request, node, fd), ...handed, fh: open.fh };
+    const { fh, open_flags } = this.data.opened(node.nodeid, fd, flags);
+    try {
+      const cached = this.#caching(request, node, fd);
+      const handed = this.#handed?.open(node.nodeid, fd, HANDED[this.#values['passthrough.io']](flags & O_ACCMODE));
+      node.opens++;
+      this.#open.set(fd, { fd, node, branch, flags: this.lower(flags) });
+      return { open_flags: open_flags | cached, ...handed, fh };
+    } catch (error) {
+      this.#descriptors.release(fh);
+      throw error;
+    }
   }
   #caching({ pid }: Request, node: UnionNode, fd: number): number {
     const direct = FOPEN_DIRECT_IO | (this.#values['parallel-direct-writes'] ? FOPEN_PARALLEL_DIRECT_WRITES : 0);
@@ -170,15 +176,17 @@ export class OpenFiles {
   }
   write(request: Request, args: Args<'WRITE'>, credentials: Credentials): { size: number } {
     if (this.#values.nullrw) return { size: args.data.length };
-    const write = () =>
-      credentials.clearing(request, (args.write_flags & FUSE_WRITE_KILL_SUIDGID) !== 0, () => this.data.write(args));
     try {
-      return write();
+      return this.#write(request, args, credentials);
     } catch (error) {
       if (!(error instanceof Errno) || (error.errno !== ENOSPC.errno && error.errno !== EDQUOT.errno)) throw error;
       if (!this.#moved(args, error)) throw error;
-      return write();
+      return this.#write(request, args, credentials);
     }
+  }
+  #write(request: Request, args: Args<'WRITE'>, credentials: Credentials): { size: number } {
+    if (!(args.write_flags & FUSE_WRITE_KILL_SUIDGID)) return this.data.write(args);
+    return credentials.clearing(request, true, () => this.data.write(args));
   }
   #moved({ fh, data }: Args<'WRITE'>, why: Errno): boolean {
     const { moveonenospc: policy } = this.#values;

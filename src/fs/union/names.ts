@@ -163,18 +163,34 @@ export class Names {
       const made = this.#mode(dirfd, mode, mask);
       const fd = this.#making(request, () => openat(dirfd, this.#scratch.name(name), lower, made));
       if (fd === -EEXIST.errno && !(flags & O_EXCL)) throw ESTALE;
-      done(fd);
       try {
-        this.#label(request, branch, this.#tree.below(parent, name));
-        const entry = this.#answers.enter(parent, name, fd, branch);
-        return { entry, open: this.#files.opened(request, this.#node(entry.nodeid), branch, fd, flags) };
+        return this.#born(request, branch, done(fd), flags, () => {
+          this.#label(request, branch, this.#tree.below(parent, name));
+          return this.#answers.enter(parent, name, fd, branch);
+        });
       } catch (error) {
-        unlinkat(dirfd, this.#scratch.name(name), 0);
-        closeQuietly(fd);
+        if (fd >= 0) unlinkat(dirfd, this.#scratch.name(name), 0);
         throw error;
       }
     };
     return this.#across.make('create', directory, act, true);
+  }
+  /** Answers with a file that was just made and is open, with the entry that `enter` counts. Where that fails it is closed, and not counted. */
+  #born(request: Request, branch: Branch, fd: number, flags: number, enter: () => Entry): Result<'CREATE'> {
+    let entry: Entry;
+    try {
+      entry = enter();
+    } catch (error) {
+      closeQuietly(fd);
+      throw error;
+    }
+    const { nodeid } = entry;
+    try {
+      return { entry, open: this.#files.opened(request, this.#node(nodeid), branch, fd, flags) };
+    } catch (error) {
+      this.#tree.table.forget({ nodeid, nlookup: 1 });
+      throw error;
+    }
   }
   tmpfile(request: Request, { mode, umask: mask, flags }: Args<'TMPFILE'>): Result<'TMPFILE'> {
     const parent = this.#node(request.nodeid);
@@ -182,11 +198,13 @@ export class Names {
     const act = (branch: Branch, dirfd: number) => {
       const made = this.#mode(dirfd, mode, mask);
       const fd = done(this.#making(request, () => openat(dirfd, this.#scratch.name('.'), lower, made)));
-      const node = this.#tree.add(S_IFREG);
-      node.held = { fd: done(this.#lower.reopen(fd, O_PATH)), branch };
-      this.#answers.attributes(fd, branch, `#${node.nodeid}`, node);
-      const entry = this.#answers.given(this.#tree.table.lookup(node));
-      return { entry, open: this.#files.opened(request, node, branch, fd, flags) };
+      return this.#born(request, branch, fd, flags, () => {
+        const held = { fd: done(this.#lower.reopen(fd, O_PATH)), branch };
+        const node = this.#tree.table.lookup(this.#tree.add(S_IFREG));
+        node.held = held;
+        this.#answers.attributes(fd, branch, `#${node.nodeid}`, node);
+        return this.#answers.given(node);
+      });
     };
     if (parent.held) return act(parent.held.branch, parent.held.fd);
     return this.#across.make('create', this.#tree.path(parent), act, true);
