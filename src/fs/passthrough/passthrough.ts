@@ -59,10 +59,10 @@ import {
 import type { Connection } from '../../protocol/connection.ts';
 import type { DirectoryReply } from '../../protocol/dirent.ts';
 import type { Filesystem, Promised, Timeouts } from '../../protocol/filesystem.ts';
-import { NegotiationError } from '../../protocol/init.ts';
 import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
 import { Caching } from '../caching.ts';
+import { Once } from '../once.ts';
 import { Attributes } from './attributes.ts';
 import { claimChanges } from './changes.ts';
 import { Credentials } from './credentials.ts';
@@ -117,9 +117,7 @@ export class PassthroughFs implements Filesystem {
   };
   /** Of the thread that serves. */
   #own: Credentials | undefined;
-  #state: 'made' | 'mounted' | 'over' = 'made';
-  /** Mounts that were refused, whose sessions are still to call `destroy`. */
-  #refused = 0;
+  readonly #once = new Once();
 
   /** Serves a directory, on one thread; or takes part in serving a source that threads share (module.ts). As openSource. */
   constructor(served: PassthroughOptions | Source) {
@@ -160,11 +158,7 @@ export class PassthroughFs implements Filesystem {
   }
 
   init(connection: Connection): void {
-    if (this.#state !== 'made') {
-      this.#refused++;
-      throw new NegotiationError('this PassthroughFs was mounted before: make one for each mount, or use a bind mount');
-    }
-    this.#state = 'mounted';
+    this.#once.begin('PassthroughFs', 'make one for each mount, or use a bind mount');
     Atomics.add(new Int32Array(this.#source.counts), COUNTS.THREADS, 1);
     this.#lower.warn = (message) => connection.warn(message);
     this.#polls = new Polls(this.#descriptors, this.#scratch, connection);
@@ -177,8 +171,7 @@ export class PassthroughFs implements Filesystem {
   }
   /** Closes all that is open; the last thread of several what they share. Also for one that was never mounted. */
   destroy(): void {
-    if (this.#state === 'over' || this.#refused > 0) return void this.#refused--;
-    this.#state = 'over';
+    if (!this.#once.end()) return;
     this.#polls?.close();
     this.#lower.close();
     this.#locks?.clear();

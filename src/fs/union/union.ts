@@ -33,11 +33,11 @@ import { O_ACCMODE, O_DIRECTORY, O_RDONLY, O_TRUNC, S_IFREG } from '../../abi/po
 import type { Connection } from '../../protocol/connection.ts';
 import type { DirectoryReply } from '../../protocol/dirent.ts';
 import type { Filesystem, Promised } from '../../protocol/filesystem.ts';
-import { NegotiationError } from '../../protocol/init.ts';
 import { encodeName } from '../../protocol/names.ts';
 import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
 import { HandleTable } from '../nodes.ts';
+import { Once } from '../once.ts';
 import { Credentials } from '../passthrough/credentials.ts';
 import { ioctl } from '../passthrough/ioctl.ts';
 import { done, Scratch } from '../passthrough/scratch.ts';
@@ -87,9 +87,7 @@ export class UnionFs implements Filesystem {
   readonly #controlNode = this.#tree.add(S_IFREG);
   #notify: Connection['notify'] | undefined;
   #own: Credentials | undefined;
-  #state: 'made' | 'mounted' | 'over' = 'made';
-  /** Mounts that were refused, whose sessions are still to call `destroy`. */
-  #refused = 0;
+  readonly #once = new Once();
 
   /** Serves branches, on one thread. RangeError and SystemError, in one line. `calls` and `chance` are in place of the system's. */
   constructor(options: UnionOptions, calls: Partial<Calls> = {}, chance: Random = chanceOf(options)) {
@@ -171,11 +169,7 @@ export class UnionFs implements Filesystem {
   }
 
   init(connection: Connection): void {
-    if (this.#state !== 'made') {
-      this.#refused++;
-      throw new NegotiationError('this UnionFs was mounted before: make one for each mount');
-    }
-    this.#state = 'mounted';
+    this.#once.begin('UnionFs', 'make one for each mount');
     this.#notify = connection.notify;
     this.#across.note = connection.note;
     this.#renamer.note = connection.note;
@@ -186,8 +180,7 @@ export class UnionFs implements Filesystem {
   }
   /** Closes all that is open. Also for one that was never mounted. */
   destroy(): void {
-    if (this.#state === 'over' || this.#refused > 0) return void this.#refused--;
-    this.#state = 'over';
+    if (!this.#once.end()) return;
     this.#files.closeAll();
     for (const { node } of this.#directories.all()) node.opens--;
     this.nodes.forgetAll();
