@@ -163,6 +163,7 @@ export class SourceWatch {
     this.#closed = true;
     this.#watch?.close();
     closeQuietly(this.#fd);
+    this.#memory.free();
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Dirents that are open: a snapshot of the names on all branches, each once, taken when the directory is read from its beginning.
+ * Directories that are open: a snapshot of the names on all branches, each once, taken when the directory is read from its beginning.
  * A cookie is a place in it, so that it stays good whatever comes and goes meanwhile. It does when the beginning is read again,
  * too: names that are still there keep their places, those of others stay empty. Memory is bounded by one directory's names, and as
  * many empty places: where there are more, all places are given anew.
