@@ -35,8 +35,8 @@ export class Peer {
     return new Peer(directory, child);
   }
 
-  load(op: string, clients: number, seconds: number): Promise<Timed> {
-    return loadMount(this.directory, () => cpuTime(this.#child.pid!), op, clients, seconds);
+  load(op: string, clients: number, seconds: number, patience?: number): Promise<Timed> {
+    return loadMount(this.directory, () => cpuTime(this.#child.pid!), op, clients, seconds, patience);
   }
 
   async stop(): Promise<void> {

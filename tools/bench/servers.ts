@@ -101,8 +101,8 @@ export const sourceOf = (mountPoint: string): string => `${mountPoint}-source`;
 /** The branches that a mount of a union merges, where `which` ends with how many. */
 export const branchesOf = (mountPoint: string, which: string): string =>
   Array.from({ length: Number(which.split(' ').at(-1)) }, (_, i) => `${sourceOf(mountPoint)}/b${i}`).join(':');
-/** Their options, and mergerfs': without a page cache above, so that reads and writes come to the server. */
-export const UNION_OPTIONS = { 'category.create': 'mfs', 'cache.files': 'off', minfreespace: '0' };
+/** Their options, and mergerfs': files by chance, so that directories are merged, and without a page cache above, so that reads and writes come to the server. */
+export const UNION_OPTIONS = { 'category.create': 'rand', 'cache.files': 'off', minfreespace: '0' };
 
 /** Removes it again, and first what is left of a mount whose server had to be killed. */
 export async function removeMountPoint(directory: string): Promise<void> {
