@@ -5,23 +5,16 @@
  *
  * The table is long. Each of the ways takes another part of it, and all of it with ROWS=all, as in `npm run soak`.
  */
-import { chmodSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { TransportKind } from '../../src/protocol/transport.ts';
 import { ROOT } from '../installed.ts';
-import { Agent } from '../posix/agent.ts';
-import { posix } from '../posix/rows.ts';
-import type { Row } from '../posix/table.ts';
-import { type Kind, native } from '../random/native.ts';
-import { kernelTest, lacking } from '../support.ts';
+import { rows } from '../posix/rows.ts';
+import type { Kind } from '../random/native.ts';
 import { TRANSPORT } from '../transport.ts';
-import { type PassthroughMount, passthrough, type Wishes } from './passthrough.ts';
-
-const rows = Object.entries(posix).map(([name, each]): [string, Row] => [
-  name,
-  typeof each === 'string' ? { script: each } : each,
-]);
+import { rowsBeside } from './beside.ts';
+import { passthrough, type Wishes } from './passthrough.ts';
 
 const kept = ['ok', '0o2666', 'ok', '0o7767'];
 const lost = ['ok', '0o666', 'ok', '0o1767'];
@@ -126,42 +119,22 @@ for (const [way, { kind, threads, transport, share, ...wishes }] of WAYS.entries
   const inodeHandles = kind === 'ext4' ? 'handles' : 'descriptors';
   const { cache = 'auto', writeback, kernelPassthrough } = wishes;
   const title = `${kind}, ${inodeHandles}, threads ${threads}, cache ${cache}${writeback ? ', writeback' : ''}${kernelPassthrough ? ', by the kernel' : ''}`;
-  const shares = process.env.ROWS === 'all' ? 1 : share;
-  describe(`over ${title}`, () => {
-    let agent: Agent;
-    let mount: PassthroughMount;
-    let beside: Awaited<ReturnType<typeof native>>;
-    beforeAll(async () => {
-      agent = new Agent();
-      if (lacking !== undefined) return;
-      beside = await native(kind);
-      chmodSync(beside.dir, 0o755); // rows run as other users, too
-      mount = await passthrough({ kind, inodeHandles, ...wishes, mount: { threads } });
-    });
-    afterAll(async () => {
-      await agent[Symbol.asyncDispose]();
-      await mount?.[Symbol.asyncDispose]();
-      await beside?.[Symbol.asyncDispose]();
-    });
-    const possible = rows.filter(([, { like }]) => like === undefined || like === kind);
-    for (const [name, row] of possible.filter((_, i) => i % shares === way % shares)) {
-      kernelTest(`${title}: ${name}`, async () => {
-        const expected = await agent.run(row.script, beside.dir);
-        if (writeback && Object.values(WRITTEN_BACK).flat().includes(name))
-          return expect(await agent.run(row.script, mount.dir).catch(() => undefined)).not.toEqual(expected);
-        const found = await agent.run(row.script, mount.dir);
-        const asked = cache === 'none' && name === ASKED_LATER;
-        const differs = asked
+  rowsBeside({
+    ...{ title, kind, rows, share, from: way },
+    mount: () => passthrough({ kind, inodeHandles, ...wishes, mount: { threads } }),
+    async differs(name, native, found) {
+      if (writeback && Object.values(WRITTEN_BACK).flat().includes(name)) {
+        expect(await found().catch(() => undefined)).not.toEqual(native);
+        return true;
+      }
+      const differs =
+        cache === 'none' && name === ASKED_LATER
           ? undefined
           : (kernelPassthrough && name in BY_THE_KERNEL ? BY_THE_KERNEL : DIFFERS)[name];
-        if (differs !== undefined) {
-          expect(expected).not.toEqual(differs.out);
-          return expect(found).toEqual(differs.out);
-        }
-        if (row.fuse === undefined) return expect(found).toEqual(expected);
-        // Some of the differences are MemoryFs's way with FUSE, and not there where the kernel keeps the locks.
-        expect([row.fuse.out, expected]).toContainEqual(found);
-      });
-    }
+      if (differs === undefined) return false;
+      expect(native).not.toEqual(differs.out);
+      expect(await found()).toEqual(differs.out);
+      return true;
+    },
   });
 }

@@ -13,7 +13,7 @@ import { MemoryFs } from '../../src/fs/index.ts';
 import type { MountOptions } from '../../src/options.ts';
 import { ROOT } from '../installed.ts';
 import { Agent } from '../posix/agent.ts';
-import { posix } from '../posix/rows.ts';
+import { rows } from '../posix/rows.ts';
 import type { Row } from '../posix/table.ts';
 import { kernelTest, lacking, mounted, run, type TestMount, temporary, type Watch } from '../support.ts';
 import { TRANSPORT } from '../transport.ts';
@@ -21,11 +21,6 @@ import { sharedMemory, THREADS, type Threads } from './shared-memory/mounted.ts'
 
 /** How long one mount may serve all rows, in ms. */
 const WATCHDOG = 1_200_000;
-
-const rows = Object.entries(posix).map(([name, each]): [string, Row] => [
-  name,
-  typeof each === 'string' ? { script: each } : each,
-]);
 
 /** A tmpfs and an ext4 of our own: what the machine has of them may be mounted noexec, or be missing. */
 class Natives implements AsyncDisposable {

@@ -4,22 +4,15 @@
  *
  * The table is long. Each of the ways takes another 32nd of it, and all of it with ROWS=all, as in `npm run soak`.
  */
-import { chmodSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { ROOT } from '../installed.ts';
-import { Agent } from '../posix/agent.ts';
-import { posix } from '../posix/rows.ts';
-import type { Row } from '../posix/table.ts';
-import { type Kind, native } from '../random/native.ts';
-import { kernelTest, lacking } from '../support.ts';
+import { rows } from '../posix/rows.ts';
+import type { Kind } from '../random/native.ts';
 import { TRANSPORT } from '../transport.ts';
-import { type UnionMount, union } from './union.ts';
-
-const rows = Object.entries(posix).map(([name, each]): [string, Row] => [
-  name,
-  typeof each === 'string' ? { script: each } : each,
-]);
+import { rowsBeside } from './beside.ts';
+import { union } from './union.ts';
 
 const kept = ['ok', '0o2666', 'ok', '0o7767'];
 const lost = ['ok', '0o666', 'ok', '0o1767'];
@@ -43,8 +36,6 @@ const REFUSED_BELOW = 'listxattr: a size of 0 asks for the length, also of more 
 /** Rows about times of directories, which are those of the one branch that `getattr` looks at: where chance puts files, they are for the other way. */
 const OF_ONE_BRANCH = /^times: /u;
 
-/** One row in so many is run in each way. */
-const SHARES = process.env.ROWS === 'all' ? 1 : 32;
 const WAYS: readonly { readonly kind: Kind; readonly transport: string; readonly options: Record<string, string> }[] = [
   { kind: 'ext4', transport: 'device', options: { 'category.create': 'rand', 'func.mkdir': 'all' } },
   { kind: 'tmpfs', transport: 'uring', options: { 'category.create': 'epmfs', 'category.search': 'newest' } },
@@ -59,39 +50,17 @@ test('docs/union.md explains each difference', () => {
 for (const [way, { kind, transport, options }] of WAYS.entries()) {
   if (transport !== TRANSPORT) continue;
   const title = `${kind}, ${Object.values(options)}`;
-  describe(`over ${title}`, () => {
-    let agent: Agent;
-    let mount: UnionMount;
-    let beside: Awaited<ReturnType<typeof native>>;
-    beforeAll(async () => {
-      agent = new Agent();
-      if (lacking !== undefined) return;
-      beside = await native(kind);
-      chmodSync(beside.dir, 0o755); // rows run as other users, too
-      mount = await union({ kind, options, seed: 5 });
-    });
-    afterAll(async () => {
-      await agent[Symbol.asyncDispose]();
-      await mount?.[Symbol.asyncDispose]();
-      await beside?.[Symbol.asyncDispose]();
-    });
-    const chance = options['category.create'] === 'rand';
-    const possible = rows.filter(
-      ([name, { like }]) =>
-        (like === undefined || like === kind) && (chance ? !OF_ONE_BRANCH.test(name) : name !== REFUSED_BELOW),
-    );
-    for (const [name, row] of possible.filter((_, i) => i % SHARES === way % SHARES)) {
-      kernelTest(`${title}: ${name}`, async () => {
-        const expected = await agent.run(row.script, beside.dir);
-        const found = await agent.run(row.script, mount.dir);
-        const differs = DIFFERS[name];
-        if (differs !== undefined) {
-          return expect([differs.out, ...(row.fuse ? [row.fuse.out] : [])]).toContainEqual(found);
-        }
-        if (row.fuse === undefined) return expect(found).toEqual(expected);
-        // Some of the differences are MemoryFs's way with FUSE, and not there where the kernel keeps the locks.
-        expect([row.fuse.out, expected]).toContainEqual(found);
-      });
-    }
+  const chance = options['category.create'] === 'rand';
+  rowsBeside({
+    ...{ title, kind, share: 32, from: way },
+    rows: rows.filter(([name]) => (chance ? !OF_ONE_BRANCH.test(name) : name !== REFUSED_BELOW)),
+    mount: () => union({ kind, options, seed: 5 }),
+    async differs(name, native, found) {
+      const differs = DIFFERS[name];
+      if (differs === undefined) return false;
+      expect(native).not.toEqual(differs.out);
+      expect(await found()).toEqual(differs.out);
+      return true;
+    },
   });
 }

@@ -13,7 +13,7 @@ import { rows as namesNodes } from './names-nodes.ts';
 import { rows as namesPaths } from './names-paths.ts';
 import { rows as namesRename } from './names-rename.ts';
 import { rows as permissions } from './permissions.ts';
-import type { Table } from './table.ts';
+import type { Row, Table } from './table.ts';
 import { rows as times } from './times.ts';
 import { rows as timesSet } from './times-set.ts';
 import { rows as xattrs } from './xattrs.ts';
@@ -38,6 +38,11 @@ const areas: readonly Table[] = [
   xattrs,
 ];
 
-export const posix: Table = Object.assign({}, ...areas);
+const posix: Table = Object.assign({}, ...areas);
 if (Object.keys(posix).length !== areas.reduce((sum, area) => sum + Object.keys(area).length, 0))
   throw new Error('a name stands in two areas of the POSIX table');
+
+export const rows = Object.entries(posix).map(([name, each]): [string, Row] => [
+  name,
+  typeof each === 'string' ? { script: each } : each,
+]);
