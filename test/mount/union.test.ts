@@ -6,9 +6,10 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, statSync, wri
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { CATEGORIES, choose, POLICIES, type PolicyName } from '../../src/fs/union/policies.ts';
+import { mountAt } from '../../src/mountinfo.ts';
 import type { TraceEvent } from '../../src/protocol/trace.ts';
 import { compiled } from '../compiled.ts';
-import { kernelTest, lacking, run, sh, temporary } from '../support.ts';
+import { kernelTest, lacking, run, sh, start, temporary, until } from '../support.ts';
 import { python } from './python.ts';
 import { type UnionMount, union } from './union.ts';
 
@@ -187,6 +188,37 @@ kernelTest('a branch that is read-only in the middle is marked so, and one that 
   m.filesystem.set('category.create', 'pfrd');
 });
 
+kernelTest(
+  'a branch whose server dies is an error there alone, and one that is unmounted is served until it is named anew',
+  async () => {
+    const place = temporary();
+    const places = ['kept', 'dies', 'goes'].map((name) => join(place, name));
+    for (const each of places) mkdirSync(each);
+    const [, dies, goes] = places as [string, string, string];
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'rawfuse-test', goes]);
+    const server = start(process.execPath, [compiled('tools/cli.ts'), 'mount', 'memory', dies]);
+    await until(() => mountAt(dies) !== undefined, 'the mount of the branch', 20_000);
+    try {
+      await run('sh', ['-c', 'echo kept > "$0/kept/f"; echo dies > "$0/dies/d"; echo goes > "$0/goes/g"', place]);
+      const options = { 'category.create': 'ff', 'cache.entry': '0', 'cache.attr': '0' };
+      await using u = await union({ branches: places, options });
+      expect(await sh('ls; cat f d g', u.dir)).toBe('d\nf\ng\nkept\ndies\ngoes\n');
+      server.kill('SIGKILL');
+      await until(() => server.signalCode !== null, 'the server to end');
+      await run('umount', ['--lazy', goes]);
+      expect(await sh('ls; cat f g; echo more > made; cat made', u.dir)).toBe('f\ng\nkept\ngoes\nmore\n');
+      await expect(sh('cat d', u.dir)).rejects.toThrow(/not connected|No such file/u);
+      u.filesystem.set('branches', `-${goes}:${dies}`);
+      u.filesystem.set('branches', `+>${goes}`);
+      expect(await sh('ls', u.dir)).toBe('f\nmade\n');
+    } finally {
+      await run('umount', ['--lazy', dies]).catch(() => {});
+      await run('umount', ['--lazy', goes]).catch(() => {});
+      rmSync(place, { recursive: true });
+    }
+  },
+);
+
 kernelTest('passthrough.io: the kernel reads and writes what was opened so first, on one branch for all', async () => {
   const requests: string[] = [];
   const trace = (event: TraceEvent) => {
@@ -233,9 +265,15 @@ kernelTest('the control file by its commands, and statfs as the sum', async () =
       join(m.dir, '.mergerfs'),
     ]),
   ).rejects.toThrow('denied');
-  const { stdout: size } = { stdout: await sh('stat -f -c "%b %S" .', m.dir) };
-  const [blocks, unit] = size.trim().split(' ').map(Number);
-  expect((blocks! * unit!) >> 20).toBe(SIZES.reduce((a, b) => a + b));
+  const size = async (file: string) => {
+    const [blocks, unit] = (await sh(`stat -f -c "%b %S" ${file}`, m.dir)).trim().split(' ').map(Number);
+    return (blocks! * unit!) >> 20;
+  };
+  const all = SIZES.reduce((a, b) => a + b);
+  expect([await size('.'), await size('who')]).toEqual([all, all]);
+  m.filesystem.set('statfs', 'full');
+  expect([await size('.'), await size('who')]).toEqual([all, SIZES[2]]);
+  m.filesystem.set('statfs', 'base');
   const command = await run(process.execPath, [compiled('tools/cli.ts'), 'union', 'df', m.dir]);
   const lines = command.trim().split('\n');
   expect(lines[0]).toMatch(/^Branch +Mode +Size +Used +Avail +Keeps +New \(pfrd\)$/u);

@@ -65,8 +65,9 @@ const rawfuseAsUser = (...args: string[]): Promise<Ended> =>
   root ? end('setpriv', [...AS_NOBODY, process.execPath, cli, ...args]) : rawfuse(...args);
 
 /** A mount by the command; resolves when the command says that it is there. */
-async function mounting(mnt: string, ...args: string[]) {
-  const server = going(process.execPath, [cli, 'mount', 'memory', mnt, ...args]);
+const mounting = (mnt: string, ...args: string[]) => mountingWhat(['memory'], mnt, ...args);
+async function mountingWhat(what: readonly string[], mnt: string, ...args: string[]) {
+  const server = going(process.execPath, [cli, 'mount', ...what, mnt, ...args]);
   const { child, output } = server;
   await until(
     () => /^(mounted|serving) /mu.test(output.stdout + output.stderr) || child.exitCode !== null,
@@ -383,6 +384,43 @@ for (const [name, unmount] of outside)
     expect(await server.ended).toMatchObject({ status: 0, stderr: '' });
     expect(mountAt(mnt)).toBeUndefined();
   });
+
+describe('a union', () => {
+  const tmpfs = (at: string) => run('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'rawfuse-test', at]);
+
+  kernelTest('waits for its branches to be mounted, and refuses where they are not if it is told to', async () => {
+    const { parent, mnt } = place();
+    const branch = join(parent, 'branch');
+    for (const each of [branch, mnt]) mkdirSync(each);
+    const options = (seconds: number) => `branches-mount-timeout=${seconds},branches-mount-timeout-fail,minfreespace=0`;
+    expect(await rawfuse('mount', 'union', branch, mnt, '-o', options(0))).toMatchObject({
+      status: 1,
+      stderr: `rawfuse: nothing is mounted at ${branch}: it is the filesystem of ${mnt}\n`,
+    });
+    const server = mountingWhat(['union', branch], mnt, '-o', options(20));
+    await tmpfs(branch);
+    try {
+      const { child, ended } = await server;
+      expect(await sh('echo text > f; cat f', mnt)).toBe('text\n');
+      expect(readFileSync(join(branch, 'f'), 'utf8')).toBe('text\n');
+      child.kill('SIGINT');
+      expect(await ended).toMatchObject({ status: 0, stderr: '' });
+    } finally {
+      await run('umount', ['--lazy', branch]);
+    }
+  });
+
+  kernelTest('lazy-umount-mountpoint takes away what is mounted there', async () => {
+    const { parent, mnt } = place();
+    const branch = join(parent, 'branch');
+    for (const each of [branch, mnt]) mkdirSync(each);
+    await tmpfs(mnt);
+    const { child, ended } = await mountingWhat(['union', branch], mnt, '-o', 'lazy-umount-mountpoint');
+    child.kill('SIGINT');
+    await ended;
+    expect(mountAt(mnt), 'the tmpfs below').toBeUndefined();
+  });
+});
 
 kernelTest('aborted through fusectl it ends with status 1, says so, and leaves no dead mount', async () => {
   const { mnt } = place();

@@ -2,10 +2,11 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { MNT_DETACH, UMOUNT_NOFOLLOW } from '../../src/abi/posix.ts';
+import { umount2 } from '../../src/abi/syscall.ts';
 import { UnionFs, type UnionOptions } from '../../src/fs/index.ts';
 import { optionHelp } from '../../src/fs/union/options.ts';
 import { type Served, servedOptions } from '../../src/fs/union/served.ts';
-import { unmountPath } from '../../src/mount.ts';
 import { mountAt } from '../../src/mountinfo.ts';
 import { Failure, mountPath, UsageError } from './command.ts';
 import type { Mountable } from './mount.ts';
@@ -44,7 +45,9 @@ export const union: Mountable = {
   async prepare(own, branches, directory) {
     const { values } = checked(wishes(own, branches, directory)).options;
     const path = await mountPath(directory);
-    if (values['lazy-umount-mountpoint']) while (mountAt(path) !== undefined) await unmountPath(path, { lazy: true });
+    // Whatever it is: of whoever serves it nothing is asked.
+    if (values['lazy-umount-mountpoint'])
+      while (mountAt(path) !== undefined) umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH);
     const end = performance.now() + values['branches-mount-timeout'] * 1000;
     for (;;) {
       const here = (await stat(path)).dev;
