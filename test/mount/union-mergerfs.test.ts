@@ -222,9 +222,7 @@ if (TRANSPORT === 'device') {
       async () => {
         for (const policy of POLICIES) await compare(policy);
         const listed = Object.fromEntries(
-          Object.entries(DIFFERS)
-            .filter(([key]) => POLICIES.includes(key.split(':')[0]!))
-            .map(([key, { mergerfs, ours: mine }]) => [key, { mergerfs, ours: mine }]),
+          Object.entries(DIFFERS).map(([key, { mergerfs, ours: mine }]) => [key, { mergerfs, ours: mine }]),
         );
         const seen = Object.fromEntries(
           [...found].map(([key, { mergerfs, ours: mine }]) => [key, { mergerfs, ours: mine }]),
