@@ -7,11 +7,11 @@ import { i53, struct, u32, u53 } from '../../../src/abi/struct.ts';
 import { Inode } from '../../../src/fs/memory/inode.ts';
 import { SIZE_MAX } from '../../../src/fs/memory/tree.ts';
 import type { CellsHandle, Waiting } from '../../../src/fs/shared/cells.ts';
+import { Heap } from '../../../src/fs/shared/heap.ts';
 import { type NodesHandle, shareNodes } from '../../../src/fs/shared/layout.ts';
 import { openNodes, type SharedNode, type SharedNodes } from '../../../src/fs/shared/nodes.ts';
 import { Content } from './content.ts';
 import { Directory } from './directory.ts';
-import { Heap } from './heap.ts';
 import { SharedPages } from './pages.ts';
 import { SharedXattrs } from './xattrs.ts';
 

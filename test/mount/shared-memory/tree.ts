@@ -40,8 +40,9 @@ import { endow, inherited } from '../../../src/fs/memory/access.ts';
 import type { Maker } from '../../../src/fs/memory/tree.ts';
 import { type CellsHandle, reserve, SharedCells, type Waiting } from '../../../src/fs/shared/cells.ts';
 import { acquire, release } from '../../../src/fs/shared/lock.ts';
+import { Name } from '../../../src/fs/shared/names.ts';
 import { encodeName } from '../../../src/protocol/names.ts';
-import { Directory, type Entry, Name } from './directory.ts';
+import { Directory, type Entry } from './directory.ts';
 import { type Node, SharedInode, Store, type StoreHandle, xattrsOf } from './inode.ts';
 
 /** Words of the whole. */

@@ -1,6 +1,6 @@
 /**
- * An allocator in shared memory: blocks of words, by which all that is not of one size is kept (directories, names,
- * targets, tables of pages, xattrs). A block is known by the word where it begins, which any thread may be told.
+ * An allocator in shared memory: blocks of words, by which all that is not of one size is kept (names, tables of names,
+ * listings). A block is known by the word where it begins, which any thread may be told.
  *
  * A block has a power of two of words, and before them one word of ours: its class (how many, as a power) and whether it
  * is taken. Free blocks of a class are a list. Nothing is ever joined or moved: who has freed a block of a class gets it
@@ -8,9 +8,10 @@
  *
  * INVARIANT: from FIRST to FRESH the memory is blocks, one after another; each is taken or in the list of its class.
  */
-import { ENOMEM } from '../../../src/abi/errno.ts';
-import { type CellsHandle, MOST, reserve, SharedCells, type Waiting } from '../../../src/fs/shared/cells.ts';
-import { acquire, release } from '../../../src/fs/shared/lock.ts';
+import { ENOMEM } from '../../abi/errno.ts';
+import { decodeName } from '../../protocol/names.ts';
+import { type CellsHandle, MOST, reserve, SharedCells, type Waiting } from './cells.ts';
+import { acquire, release } from './lock.ts';
 
 /** Words of the whole: a lock for all that follows, where the next new block comes, how many are taken, a list for each class. */
 const LOCK = 0;
@@ -116,6 +117,10 @@ export class Heap {
     const copy = Buffer.allocUnsafeSlow(length);
     this.#seen(at, length).copy(copy, 0, at * 4, at * 4 + length);
     return copy;
+  }
+  /** The string of bytes in a block, as of a name. */
+  text(at: number, length: number): string {
+    return decodeName(this.#seen(at, length), at * 4, at * 4 + length);
   }
   /** The memory, as long as it has to be for these bytes. */
   #seen(at: number, length: number): Buffer {
