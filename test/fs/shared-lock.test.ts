@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { startWorker } from '../../src/abi/worker.ts';
 import { type Cells, reserve, SharedCells } from '../../src/fs/shared/cells.ts';
 import { acquire, holder, LockError, release } from '../../src/fs/shared/lock.ts';
+import { acquireAlone, acquireShared, releaseAlone, releaseShared } from '../../src/fs/shared/rwlock.ts';
 import { type Exploration, explore, type Operation } from './shared-explorer.ts';
 
 const LOCK = 0;
@@ -57,6 +58,62 @@ describe('in every order', { timeout: 120_000 }, () => {
       },
     });
     expect(moments).toBeGreaterThan(100);
+  });
+});
+
+/** Words behind a lock for many or one: they are always the same. */
+const [ONE, OTHER] = [2, 3];
+const look: Operation = ([cells]) => {
+  acquireShared(cells!, LOCK);
+  const same = cells!.get(ONE) === cells!.get(OTHER);
+  releaseShared(cells!, LOCK);
+  if (!same) throw new Error('one has changed, the other has not');
+};
+const change: Operation = ([cells]) => {
+  acquireAlone(cells!, LOCK);
+  for (const at of [ONE, OTHER]) cells!.set(at, cells!.get(at) + 1);
+  releaseAlone(cells!, LOCK);
+};
+const manyOrOne = (changes: number, ...threads: readonly (readonly Operation[])[]): Exploration => ({
+  memories: [{ words: [0, 0, 0, 0] }],
+  threads,
+  end: (results, [words]) => {
+    for (const result of results.flat()) if (result instanceof Error) throw result;
+    if (words!.join() !== [0, 0, changes, changes].join()) throw new Error(`it ends with ${words!.join()}`);
+  },
+});
+
+describe('for many or one, in every order', { timeout: 120_000 }, () => {
+  test.each([
+    { spins: 0, coarse: false, changes: 1, threads: [[look, look], [change]] },
+    { spins: 1, coarse: false, changes: 2, threads: [[change], [change]] },
+    { spins: 0, coarse: true, changes: 1, threads: [[look], [look], [change]] },
+    { spins: 0, coarse: true, changes: 2, threads: [[look], [change], [change]] },
+  ])('$changes changes, spinning $spins times: nobody sees half of one, and nobody is left asleep', (how) => {
+    const { schedules } = explore({ ...manyOrOne(how.changes, ...how.threads), spins: how.spins, coarse: how.coarse });
+    expect(schedules).toBeGreaterThan(100);
+  });
+  test('who is in with others is seen by one who counts it first', () => {
+    const blind: Operation = (cells, before) =>
+      change([Object.assign(Object.create(cells[0]!), { load: () => 0 }) as Cells], before);
+    expect(() => explore(manyOrOne(1, [look], [blind]))).toThrow(/data race/u);
+  });
+  test('who leaves and tells nobody leaves one asleep', () => {
+    const silent: Operation = (cells, before) =>
+      look([Object.assign(Object.create(cells[0]!), { notify: () => {} }) as Cells], before);
+    expect(() => explore(manyOrOne(1, [silent], [change]))).toThrow('all sleep');
+  });
+  test('who is to be alone and waits in vain gives the lock back', () => {
+    explore({
+      ...manyOrOne(0, [([cells]) => acquireShared(cells!, LOCK)], [change]),
+      timeouts: true,
+      end: ([, results], [words]) => {
+        const [result] = results!;
+        // The one that comes first changes it, and is followed by the one that stays.
+        if (result instanceof Error && !(result instanceof LockError && result.holder === undefined)) throw result;
+        if (words![LOCK] !== 0) throw new Error('the lock is still held');
+      },
+    });
   });
 });
 

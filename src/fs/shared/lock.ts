@@ -22,10 +22,11 @@ const SLEEP = 100; // ms
 /** A lock whose holder does not come back. */
 export class LockError extends FatalError {
   override readonly name = 'LockError';
-  /** The `threadId` of the holder. */
-  readonly holder: number;
-  constructor(holder: number, ms: number) {
-    super(`thread ${holder} has held a lock in shared memory for ${ms / 1000} s: it has ended, or hangs`);
+  /** The `threadId` of the holder; undefined where that is one of several. */
+  readonly holder: number | undefined;
+  constructor(holder: number | undefined, ms: number) {
+    const who = holder === undefined ? 'a thread' : `thread ${holder}`;
+    super(`${who} has held a lock in shared memory for ${ms / 1000} s: it has ended, or hangs`);
     this.holder = holder;
   }
 }
