@@ -192,7 +192,7 @@ test('a file that moves to another branch is here or there, whole, whichever cal
     const lower = new Lower(options.values, Math.random, scratch);
     lower.serve(options.values.branches);
     const fd = openSync(on('a/d/e/f'), 'r+');
-    const handle = { fd, flags: O_RDWR, branch: lower.branches[0]! };
+    const handle = { fd, flags: O_RDWR, branch: lower.branches[0]!.number };
     let error: unknown;
     try {
       const mover = new Mover(lower, new Cloner(lower, scratch, calls), scratch, calls);
@@ -203,7 +203,7 @@ test('a file that moves to another branch is here or there, whole, whichever cal
     const { ino } = fstatSync(fd); // who has it open has the one that is there
     closeSync(fd);
     lower.close();
-    return { error, made: made(), ino, branch: handle.branch.path };
+    return { error, made: made(), ino, branch: lower.numbered(handle.branch).path };
   }
   const { made, branch, ino } = move([]);
   expect([branch, all(), readFileSync(on('b/d/e/f'), 'utf8') === text, ino]).toEqual([

@@ -67,7 +67,7 @@ describe('a file that is made and can not be kept', () => {
     const args = { name: 'g', mode: S_IFREG | 0o644, umask: 0, flags: O_RDWR, open_flags: 0 };
     expect(() => u.fs[how](at(1), args)).toThrow(ENFILE);
     expect([descriptors(), u.fs.nodes.size]).toEqual(before);
-    expect(u.fs.nodes.counted.map(({ names }) => names[0]!.name)).toEqual(['warm']);
+    expect(u.fs.nodes.counted.map(({ nodeid }) => nodeid)).toEqual([u.node('warm')]);
     expect([readdirSync(join(dir, 'a')).sort(), u.fs.opened]).toEqual([['f', 'warm'], 0]);
   });
 });

@@ -36,9 +36,18 @@ const REFUSED_BELOW = 'listxattr: a size of 0 asks for the length, also of more 
 /** Rows about times of directories, which are those of the one branch that `getattr` looks at: where chance puts files, they are for the other way. */
 const OF_ONE_BRANCH = /^times: /u;
 
-const WAYS: readonly { readonly kind: Kind; readonly transport: string; readonly options: Record<string, string> }[] = [
-  { kind: 'ext4', transport: 'device', options: { 'category.create': 'rand', 'func.mkdir': 'all' } },
-  { kind: 'tmpfs', transport: 'uring', options: { 'category.create': 'epmfs', 'category.search': 'newest' } },
+const CHANCE = { 'category.create': 'rand', 'func.mkdir': 'all' };
+const KEPT = { 'category.create': 'epmfs', 'category.search': 'newest' };
+const WAYS: readonly {
+  readonly kind: Kind;
+  readonly transport: string;
+  readonly options: Readonly<Record<string, string>>;
+  readonly threads?: 'cpus';
+}[] = [
+  { kind: 'ext4', transport: 'device', options: CHANCE },
+  { kind: 'tmpfs', transport: 'uring', options: KEPT },
+  { kind: 'tmpfs', transport: 'device', options: KEPT, threads: 'cpus' },
+  { kind: 'ext4', transport: 'uring', options: CHANCE, threads: 'cpus' },
 ];
 
 test('docs/union.md explains each difference', () => {
@@ -47,14 +56,14 @@ test('docs/union.md explains each difference', () => {
   for (const why of [WHY, ...Object.values(DIFFERS).map((each) => each.why)]) expect(text).toContain(`\n## ${why}\n`);
 });
 
-for (const [way, { kind, transport, options }] of WAYS.entries()) {
+for (const [way, { kind, transport, options, threads }] of WAYS.entries()) {
   if (transport !== TRANSPORT) continue;
-  const title = `${kind}, ${Object.values(options)}`;
+  const title = [kind, ...Object.values(options), ...(threads ? ['threads'] : [])].join();
   const chance = options['category.create'] === 'rand';
   rowsBeside({
     ...{ title, kind, share: 32, from: way },
     rows: rows.filter(([name]) => (chance ? !OF_ONE_BRANCH.test(name) : name !== REFUSED_BELOW)),
-    mount: () => union({ kind, options, seed: 5 }),
+    mount: () => union({ kind, options, seed: 5, mount: { ...(threads && { threads }) } }),
     async differs(name, native, found) {
       const differs = DIFFERS[name];
       if (differs === undefined) return false;

@@ -1,12 +1,13 @@
 /** A mount of UnionFs for a test, over directories of a filesystem of its own, or any. */
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readlinkSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { UnionFs } from '../../src/fs/index.ts';
-import type { Hooks } from '../../src/mount.ts';
+import { UnionFs, type UnionOptions } from '../../src/fs/index.ts';
+import { type Hooks, type Mount, mount } from '../../src/mount.ts';
 import type { MountOptions } from '../../src/options.ts';
 import { type Kind, native } from '../random/native.ts';
 import { mounted, temporary } from '../support.ts';
+import { assertTransport, over } from '../transport.ts';
 
 /** How long one mount may serve, in ms. */
 const WATCHDOG = 1_200_000;
@@ -15,8 +16,11 @@ export interface UnionMount extends AsyncDisposable {
   readonly dir: string;
   /** Directories of the branches. */
   readonly branches: readonly string[];
+  /** Of a mount on one thread. */
   readonly filesystem: UnionFs;
+  readonly mount: Mount;
 }
+const MODULE = new URL('../../src/fs/union/union-module.ts', import.meta.url);
 export interface Wishes {
   /** Directories of one empty filesystem of this kind, or of the machine's. */
   readonly kind?: Kind;
@@ -35,7 +39,7 @@ export async function union({
   settings = [],
   options,
   seed,
-  mount,
+  mount: mountOptions,
 }: Wishes = {}): Promise<UnionMount> {
   const lower = kind === undefined ? empty() : await native(kind);
   try {
@@ -44,19 +48,22 @@ export async function union({
       typeof branches === 'number' ? Array.from({ length: branches }, (_, i) => join(lower.dir, `b${i}`)) : branches;
     if (typeof branches === 'number') for (const each of directories) mkdirSync(each);
     const list = directories.map((each, i) => (settings[i] ? `${each}=${settings[i]}` : each)).join(':');
-    const filesystem = new UnionFs({
+    const wishes: UnionOptions = {
       branches: list,
       options: { minfreespace: '0', ...options },
       ...(seed !== undefined && { seed }),
-    });
-    const all = { allowOther: true, defaultPermissions: true, dev: true, suid: true, ...mount };
-    const m = await mounted(filesystem, all, { watchdog: WATCHDOG });
+    };
+    const all = { allowOther: true, defaultPermissions: true, dev: true, suid: true, ...mountOptions };
+    const m = await (all.threads === undefined ? onThis(wishes, all) : onThreads(wishes, lower.dir, all));
     return {
-      ...{ dir: m.dir, branches: directories, filesystem },
+      ...{ dir: m.dir, branches: directories, mount: m.mount },
+      get filesystem() {
+        if (m.filesystem === undefined) throw new Error('each thread has one of its own');
+        return m.filesystem;
+      },
       async [Symbol.asyncDispose]() {
         try {
-          await m[Symbol.asyncDispose]();
-          expect(filesystem.opened, 'files left open').toBe(0);
+          await m.end();
         } finally {
           await lower[Symbol.asyncDispose]();
         }
@@ -67,6 +74,38 @@ export async function union({
     throw error;
   }
 }
+
+async function onThis(wishes: UnionOptions, options: MountOptions & Hooks) {
+  const filesystem = new UnionFs(wishes);
+  const m = await mounted(filesystem, options, { watchdog: WATCHDOG });
+  const end = async () => {
+    await m[Symbol.asyncDispose]();
+    expect(filesystem.opened, 'files left open').toBe(0);
+  };
+  return { mount: m.mount, dir: m.dir, filesystem, end };
+}
+async function onThreads(filesystem: UnionOptions, directory: string, options: MountOptions & Hooks) {
+  const dir = temporary();
+  const m = await mount(MODULE, dir, { ...over(options), filesystem });
+  assertTransport(m.session, options);
+  const end = async () => {
+    await m.unmount({ lazy: true });
+    await m.closed;
+    rmdirSync(dir);
+    expect(descriptors(directory), 'descriptors left open').toEqual([]);
+  };
+  return { mount: m, dir, filesystem: undefined, end };
+}
+/** Open files below a directory. */
+const descriptors = (directory: string): string[] =>
+  readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      const to = readlinkSync(`/proc/self/fd/${fd}`);
+      return to.startsWith(`${directory}/`) ? [to] : [];
+    } catch {
+      return []; // that by which they were listed
+    }
+  });
 
 function empty() {
   const dir = temporary();

@@ -115,7 +115,6 @@ describe('the command line', () => {
       /^rawfuse: option category\.create is most: one of all, epall, .* is needed$/,
     ],
     ['mount union /tmp a -o category.creat=mfs', /^rawfuse: unknown option category\.creat/],
-    ['mount union /tmp a --threads 2', /^rawfuse: union serves on one thread: threads is not for it$/],
     ['union df', /^rawfuse: union takes what to show, and a directory: rawfuse union df DIR$/],
     ['mount memory a --frob', /^rawfuse: Unknown option '--frob': see rawfuse help$/],
     ['mount memory a -o', /^rawfuse: Option '-o, --options <value>' argument missing: see rawfuse help$/],
@@ -388,27 +387,31 @@ for (const [name, unmount] of outside)
 describe('a union', () => {
   const tmpfs = (at: string) => run('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'rawfuse-test', at]);
 
-  kernelTest('waits for its branches to be mounted, and refuses where they are not if it is told to', async () => {
-    const { parent, mnt } = place();
-    const branch = join(parent, 'branch');
-    for (const each of [branch, mnt]) mkdirSync(each);
-    const options = (seconds: number) => `branches-mount-timeout=${seconds},branches-mount-timeout-fail,minfreespace=0`;
-    expect(await rawfuse('mount', 'union', branch, mnt, '-o', options(0))).toMatchObject({
-      status: 1,
-      stderr: `rawfuse: nothing is mounted at ${branch}: it is the filesystem of ${mnt}\n`,
-    });
-    const server = mountingWhat(['union', branch], mnt, '-o', options(20));
-    await tmpfs(branch);
-    try {
-      const { child, ended } = await server;
-      expect(await sh('echo text > f; cat f', mnt)).toBe('text\n');
-      expect(readFileSync(join(branch, 'f'), 'utf8')).toBe('text\n');
-      child.kill('SIGINT');
-      expect(await ended).toMatchObject({ status: 0, stderr: '' });
-    } finally {
-      await run('umount', ['--lazy', branch]);
-    }
-  });
+  kernelTest(
+    'waits for its branches to be mounted, on threads too, and refuses where they are not if told to',
+    async () => {
+      const { parent, mnt } = place();
+      const branch = join(parent, 'branch');
+      for (const each of [branch, mnt]) mkdirSync(each);
+      const options = (seconds: number) =>
+        `branches-mount-timeout=${seconds},branches-mount-timeout-fail,minfreespace=0`;
+      expect(await rawfuse('mount', 'union', branch, mnt, '-o', options(0))).toMatchObject({
+        status: 1,
+        stderr: `rawfuse: nothing is mounted at ${branch}: it is the filesystem of ${mnt}\n`,
+      });
+      const server = mountingWhat(['union', branch], mnt, '-o', options(20), '--threads', '2');
+      await tmpfs(branch);
+      try {
+        const { child, ended } = await server;
+        expect(await sh('echo text > f; cat f', mnt)).toBe('text\n');
+        expect(readFileSync(join(branch, 'f'), 'utf8')).toBe('text\n');
+        child.kill('SIGINT');
+        expect(await ended).toMatchObject({ status: 0, stderr: '' });
+      } finally {
+        await run('umount', ['--lazy', branch]);
+      }
+    },
+  );
 
   kernelTest('lazy-umount-mountpoint takes away what is mounted there', async () => {
     const { parent, mnt } = place();

@@ -21,7 +21,8 @@ import shared, { share } from './threads-fs.ts';
 /**
  * The canned filesystem, the raw loop; MemoryFs by default, where it lists names alone, and where the kernel may keep nothing;
  * shared memory served by a thread a CPU, or by this one; a directory beside the mount by this thread, by one a CPU, or by many, as for a
- * slow one, its data by requests; and by this thread with the data left to the kernel; a union of so many directories there.
+ * slow one, its data by requests; and by this thread with the data left to the kernel; a union of so many directories there, by this thread or by
+ * one a CPU.
  */
 export type Which =
   | 'ours'
@@ -35,7 +36,8 @@ export type Which =
   | 'passthrough threads'
   | 'passthrough 16 threads'
   | 'passthrough kernel'
-  | `union ${number}`;
+  | `union ${number}`
+  | `union threads ${number}`;
 /** How it is talked to; `sleeping` is the device without a look for more before it sleeps. */
 export type Transport = 'device' | 'uring' | 'sleeping';
 /** What the bench may ask; each answer is a number. `fill` takes one, how many files to make; `served` a thread. */
@@ -119,6 +121,8 @@ function choose(): Filesystem | URL {
   if (which === 'passthrough') return new PassthroughFs({ source: sourceOf(directory), kernelPassthrough: false });
   if (which === 'passthrough kernel')
     return new PassthroughFs({ source: sourceOf(directory), kernelPassthrough: true });
+  if (which.startsWith('union threads'))
+    return new URL(`../../src/fs/union/union-module.${import.meta.url.split('.').at(-1)}`, import.meta.url);
   if (which.startsWith('union')) return new UnionFs({ branches: branchesOf(directory, which), options: UNION_OPTIONS });
   if (which.startsWith('passthrough'))
     return new URL(`../../src/fs/passthrough/passthrough-module.${import.meta.url.split('.').at(-1)}`, import.meta.url);
@@ -149,11 +153,13 @@ if (which === 'loop') {
 } else {
   const filesystem = choose();
   const timeouts = which === 'uncached' ? { entryTimeout: 0, attrTimeout: 0 } : {};
-  const count = Number(/\d+/u.exec(which)?.[0]) || ('cpus' as const);
+  const count = Number(/(\d+) threads/u.exec(which)?.[1]) || ('cpus' as const);
   const threads = which.includes('threads') ? { threads: count } : {};
   const served = /^passthrough.*threads$/u.test(which)
     ? { filesystem: { source: sourceOf(directory), kernelPassthrough: false } }
-    : {};
+    : which.startsWith('union threads')
+      ? { filesystem: { branches: branchesOf(directory, which), options: UNION_OPTIONS } }
+      : {};
   const options = { allowOther: true, transport, ...timeouts, ...threads, ...served } as const;
   const mine = await mount(filesystem as URL, directory, options);
   mounted = mine;

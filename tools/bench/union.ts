@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- union`: UnionFs on one thread, over the device and over io_uring, in turns with Debian's mergerfs with the same options on as many
+ * `npm run bench -- union`: UnionFs on one thread over the device, and on one and on one a CPU over io_uring, in turns with Debian's mergerfs with the same options on as many
  * branches of the same filesystem; and what 8 and 32 branches cost against 2, which policies that stop early should not.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
@@ -22,6 +22,11 @@ const OPERATIONS = [
   'seqread',
   'seqwrite',
 ];
+const WAYS = [
+  { which: 'union 2', transport: 'device', title: 'device' },
+  { which: 'union 2', transport: 'uring', title: 'io_uring' },
+  { which: 'union threads 2', transport: 'uring', title: 'io_uring, threads' },
+] as const;
 /** Those that ask a policy. */
 const CHOOSING = ['statx_sync', 'open_close', 'create_unlink'];
 /** How long the load client may take beside what is measured, in ms: it makes 10,000 files first. */
@@ -35,12 +40,12 @@ export const union: Bench = {
     const place = await mkdtemp(join(tmpdir(), 'rawfuse-bench-'));
     const theirs = await mergerfs(branchesOf(place, '2'));
     try {
-      for (const transport of ['device', 'uring'] as const) {
-        const ours = await Server.start('union 2', 'errno', 'sync', transport);
+      for (const { which, transport, title } of WAYS) {
+        const ours = await Server.start(which, 'errno', 'sync', transport);
         try {
           for (const clients of [1, 4])
             for (const op of OPERATIONS)
-              yield await row(quick, `${op}, ${transport}, against mergerfs`, op, clients, ours, theirs);
+              yield await row(quick, `${op}, ${title}, against mergerfs`, op, clients, ours, theirs);
         } finally {
           await ours.stop();
         }

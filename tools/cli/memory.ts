@@ -50,7 +50,7 @@ export const memory: Mountable = {
   },
   make(own) {
     try {
-      return new MemoryFs(memory.told!(own, '') as MemoryOptions);
+      return new MemoryFs(memory.told!(own, '', '') as MemoryOptions);
     } catch (error) {
       throw new UsageError((error as Error).message.replace('nrInodes', 'nr_inodes'));
     }

@@ -32,10 +32,10 @@ export interface Mountable {
   make?(own: Readonly<Record<string, string>>, source: string, directory: string): Filesystem;
   /** What is to be done, or waited for, before it is made to be served. */
   prepare?(own: Readonly<Record<string, string>>, source: string, directory: string): Promise<void>;
-  /** What threads load; absent where it serves on one thread alone. */
-  readonly module?: URL;
+  /** What threads load. */
+  readonly module: URL;
   /** What the module is told of the options. */
-  told?(own: Readonly<Record<string, string>>, source: string): unknown;
+  told?(own: Readonly<Record<string, string>>, source: string, directory: string): unknown;
 }
 const filesystems: readonly Mountable[] = [memory, passthrough, union];
 const TRACES = ['text', 'json'] as const;
@@ -54,9 +54,9 @@ function moduleAt(name: string): Mountable | undefined {
 /** What `mount` is to serve: an object on this thread, or, where threads are asked for or there is nothing else, a module. */
 export function served({ what, own, source, directory, options }: MountRequest) {
   const { make, module } = what;
-  if (make !== undefined && (options.threads === undefined || module === undefined))
+  if (make !== undefined && options.threads === undefined)
     return { filesystem: what.make!(own, source, directory), told: undefined };
-  return { filesystem: module!, told: what.told?.(own, source) };
+  return { filesystem: module, told: what.told?.(own, source, directory) };
 }
 
 export interface MountRequest {
@@ -174,8 +174,6 @@ ${EXIT_CODES}
       Object.assign({}, ...written, transport && { transport }, threads && parseOptions(`threads=${threads}`)),
     );
     if (what.make !== undefined) {
-      if (what.module === undefined && options.threads !== undefined)
-        throw new UsageError(`${what.name} serves on one thread: threads is not for it`);
       const filesystem = what.make(own, source, directory);
       agreeable(filesystem, options);
       await filesystem.destroy?.(); // the one that serves is made when it is time

@@ -33,6 +33,12 @@ export const union: Mountable = {
   title: 'a union',
   source: 'branches',
   options: optionHelp,
+  module: new URL(`../../src/fs/union/union-module.${import.meta.url.split('.').at(-1)}`, import.meta.url),
+  told: (own, branches, directory) => {
+    const options = wishes(own, branches, directory);
+    checked(options);
+    return options;
+  },
   make(own, branches, directory) {
     const options = wishes(own, branches, directory);
     checked(options);

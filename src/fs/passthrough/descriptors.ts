@@ -9,7 +9,7 @@ import { EBADF, ENFILE } from '../../abi/errno.ts';
 import { closeQuietly } from '../../abi/files.ts';
 
 /** Numbers that can be kept: as many as a process can have where nobody has raised fs.nr_open. */
-const MOST = 2 ** 20;
+export const MOST = 2 ** 20;
 const CLOSED = 0;
 /** Open; above it, by how much, the descriptor of the same file that is for direct I/O. */
 const OPEN = 1;

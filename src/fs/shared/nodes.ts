@@ -165,15 +165,24 @@ export class SharedNodes<K, V> implements Nodes<SharedNode<K, V>> {
   }
 
   get(nodeid: number): SharedNode<K, V> {
+    const node = this.peek(nodeid);
+    if (node === undefined) throw ESTALE;
+    return node;
+  }
+  /** The same; undefined where there is none, or none any more. */
+  peek(nodeid: number): SharedNode<K, V> | undefined {
     const at = this.#records.find(nodeid);
-    if (at === 0) throw ESTALE;
-    return new SharedNode(this, nodeid, at, false);
+    return at === 0 ? undefined : new SharedNode(this, nodeid, at, false);
   }
 
   /** ESTALE where the node has left. */
   lookup(node: SharedNode<K, V>): SharedNode<K, V> {
-    if (this.#change(node, 1, 0) === undefined) throw ESTALE;
+    if (!this.count(node)) throw ESTALE;
     return node;
+  }
+  /** Counts a lookup of a node that may be about to leave; whether it was there. */
+  count(node: SharedNode<K, V>): boolean {
+    return this.#change(node, 1, 0) !== undefined;
   }
 
   forget({ nodeid, nlookup }: { readonly nodeid: number; readonly nlookup: number }): void {

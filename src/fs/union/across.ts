@@ -10,6 +10,7 @@ import type { Cloner } from './clone.ts';
 import type { Branch, Lower } from './lower.ts';
 import type { FunctionName } from './options.ts';
 import type { UnionNode, UnionTree } from './tree.ts';
+import type { Turns } from './turns.ts';
 
 export interface Failure {
   readonly branch: Branch;
@@ -20,18 +21,26 @@ export class Across {
   readonly #lower: Lower;
   readonly #tree: UnionTree;
   readonly #cloner: Cloner;
+  readonly #turns: Turns;
+  readonly #markReadonly: (branch: Branch) => void;
   /** Tells the trace. */
   note: ((message: string) => void) | undefined;
 
-  constructor(lower: Lower, tree: UnionTree, cloner: Cloner) {
+  constructor(
+    { lower, tree, cloner, turns }: { lower: Lower; tree: UnionTree; cloner: Cloner; turns: Turns },
+    markReadonly: (branch: Branch) => void,
+  ) {
     this.#lower = lower;
     this.#tree = tree;
     this.#cloner = cloner;
+    this.#turns = turns;
+    this.#markReadonly = markReadonly;
   }
 
   /** Calls with a descriptor of O_PATH of a node's file, on the branch that the function's policy looks at; good during the call. */
   search<T>(name: FunctionName, node: UnionNode, call: (fd: number, branch: Branch, path: string) => T): T {
-    if (node.held !== undefined) return call(node.held.fd, node.held.branch, '');
+    const { held } = node;
+    if (held !== undefined) return call(held.fd, this.#lower.numbered(held.branch), '');
     return this.searchPath(name, this.#tree.path(node), call);
   }
   searchPath<T>(name: FunctionName, path: string, call: (fd: number, branch: Branch, path: string) => T): T {
@@ -43,7 +52,8 @@ export class Across {
 
   /** Changes a node's file on each branch that the function's policy names. */
   change(name: FunctionName, node: UnionNode, call: (fd: number) => void): void {
-    if (node.held !== undefined) return call(node.held.fd);
+    const { held } = node;
+    if (held !== undefined) return call(held.fd);
     const path = this.#tree.path(node);
     this.#lower.during(() => {
       const branches = this.#lower.choose(name, path);
@@ -90,7 +100,7 @@ export class Across {
       const readonly = failures.filter(({ branch, error }) => error === EROFS && branch.mode === 'RW');
       if (readonly.length === 0) throw failures.at(-1)!.error;
       for (const { branch } of readonly) {
-        this.#lower.markReadonly(branch);
+        this.#markReadonly(branch);
         this.note?.(`${name}: ${branch.path} is read-only, and RO from now on`);
       }
     }
@@ -99,6 +109,7 @@ export class Across {
     const from = this.#lower.choose('getattr', directory)[0]!;
     const chosen = this.#lower.choose(name, directory);
     const branches = onlyFirst ? chosen.slice(0, 1) : chosen;
+    this.#turns.aloneUnless(() => branches.every((branch) => this.#has(branch, from, directory)));
     const results: T[] = [];
     const failures = this.#each(branches, (branch) => {
       results.push(this.#cloning(from, branch, directory, (dirfd) => act(branch, dirfd)));
@@ -108,9 +119,14 @@ export class Across {
   }
   /** Makes something in a directory on one branch, with the directory cloned to it if it is missing there. */
   makeOn<T>(branch: Branch, directory: string, act: (dirfd: number) => T): T {
-    return this.#lower.during(() =>
-      this.#cloning(this.#lower.choose('getattr', directory)[0]!, branch, directory, act),
-    );
+    return this.#lower.during(() => {
+      const from = this.#lower.choose('getattr', directory)[0]!;
+      this.#turns.aloneUnless(() => this.#has(branch, from, directory));
+      return this.#cloning(from, branch, directory, act);
+    });
+  }
+  #has(branch: Branch, from: Branch, directory: string): boolean {
+    return branch === from || this.#lower.exists(branch, directory);
   }
   #cloning<T>(from: Branch, branch: Branch, directory: string, act: (dirfd: number) => T): T {
     const made = this.#cloner.path(from, branch, directory);

@@ -41,8 +41,7 @@ export class Answers {
     ...{ nodeid: 0, generation: 0, attr: this.#attr },
     ...{ entry_valid: 0, entry_valid_nsec: 0, attr_valid: 0, attr_valid_nsec: 0 },
   };
-  /** Tells this mount's file handles from those of another. The root's is always 0. @see fs/fuse/inode.c: fuse_get_root_inode */
-  readonly #generation = Math.floor(Math.random() * 2 ** 32);
+  readonly #generation: number;
 
   constructor({
     values,
@@ -50,12 +49,21 @@ export class Answers {
     scratch,
     numbers,
     tree,
-  }: { values: Values; lower: Lower; scratch: Scratch; numbers: InodeNumbers; tree: UnionTree }) {
+    generation,
+  }: {
+    values: Values;
+    lower: Lower;
+    scratch: Scratch;
+    numbers: InodeNumbers;
+    tree: UnionTree;
+    generation: number;
+  }) {
     this.#values = values;
     this.#lower = lower;
     this.#scratch = scratch;
     this.#numbers = numbers;
     this.#tree = tree;
+    this.#generation = generation;
   }
 
   /** The attributes of an open file: good until the next are asked for. */
@@ -64,8 +72,8 @@ export class Answers {
     const attr = this.#attr.read(this.#scratch.view, this.#scratch.statAt);
     const type = attr.mode & S_IFMT;
     // What has no path any more keeps its number.
-    if (node?.held !== undefined && node.ino !== 0n) attr.ino = node.ino;
-    else attr.ino = this.#numbers.of(type, path, branch, attr.ino);
+    const kept = node?.held === undefined ? 0n : node.ino;
+    attr.ino = kept === 0n ? this.#numbers.of(type, path, branch, attr.ino) : kept;
     if (node !== undefined) node.ino = attr.ino;
     if (type === S_IFREG && this.isLink(attr)) {
       attr.mode = (attr.mode & ~S_IFMT) | S_IFLNK;

@@ -2,6 +2,7 @@
  * Copies between branches: a directory path with its metadata, and a file with its data, holes, metadata, extended attributes and
  * ACLs. Owners, modes and times are those of the original.
  */
+import { threadId } from 'node:worker_threads';
 import { EEXIST, EINVAL, ENOTSUP, ENXIO, EOPNOTSUPP, EXDEV, errno } from '../../abi/errno.ts';
 import {
   chmod,
@@ -142,7 +143,7 @@ export class Cloner {
    * it has there for now. What fails leaves nothing.
    */
   file(from: number, dirfd: number): { readonly fd: number; readonly name: string } {
-    const name = `.rawfuse-copy-${process.pid}-${this.#names++}`;
+    const name = `.rawfuse-copy-${process.pid}-${threadId}-${this.#names++}`;
     const fd = done(openat(dirfd, this.#scratch.name(name), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600));
     try {
       this.#data(from, fd);

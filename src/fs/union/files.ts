@@ -16,16 +16,20 @@ import { O_ACCMODE, O_DIRECT, O_RDONLY, O_RDWR, O_WRONLY, POSIX_FADV_DONTNEED } 
 import type { Connection } from '../../protocol/connection.ts';
 import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
-import { HandedFiles, whyNotHanded } from '../handed.ts';
+import { HandedFiles, type OpenBooks, type Opened, whyNotHanded } from '../handed.ts';
 import type { Credentials } from '../passthrough/credentials.ts';
 import { Data } from '../passthrough/data.ts';
 import { Descriptors } from '../passthrough/descriptors.ts';
 import { done, type Scratch } from '../passthrough/scratch.ts';
 import { PERMISSIONS } from '../passthrough/setattr.ts';
+import { type Handle, Handles } from './handles.ts';
 import type { Branch, Lower } from './lower.ts';
-import type { Mover, Opened } from './move.ts';
+import type { Mover } from './move.ts';
 import type { Values } from './options.ts';
+import type { UnionShared } from './shared.ts';
 import type { UnionNode, UnionTree } from './tree.ts';
+import type { Turns } from './turns.ts';
+import { VALUE } from './words.ts';
 
 const { offset: AT } = fuse_statx;
 /** What a client opened with O_DIRECT: several may then write to it at once. */
@@ -39,8 +43,27 @@ const HANDED: Readonly<Record<Values['passthrough.io'], (access: number) => bool
   rw: () => true,
 };
 
-export interface OpenFile extends Opened {
-  readonly node: UnionNode;
+/** How nodes are open, in their values: the same for all threads. */
+class SharedBooks implements OpenBooks {
+  readonly #tree: UnionTree;
+  /** Filled again for each. */
+  readonly #opened: Opened = { opens: 0, id: 0 };
+
+  constructor(tree: UnionTree) {
+    this.#tree = tree;
+  }
+  change<T>(nodeid: number, use: (opened: Opened) => T): T {
+    const node = this.#tree.get(nodeid);
+    return this.#tree.table.locked(node.shared, () => {
+      const opened = this.#opened;
+      opened.opens = node.word(VALUE.HANDED);
+      opened.id = node.word(VALUE.BACKING);
+      const result = use(opened);
+      node.put(VALUE.HANDED, opened.opens);
+      node.put(VALUE.BACKING, opened.id);
+      return result;
+    });
+  }
 }
 
 export class OpenFiles {
@@ -49,26 +72,34 @@ export class OpenFiles {
   readonly #scratch: Scratch;
   readonly #tree: UnionTree;
   readonly #mover: Mover;
-  readonly #descriptors = new Descriptors(Descriptors.share());
+  readonly #turns: Turns;
+  readonly #descriptors: Descriptors;
+  readonly #handles: Handles;
   readonly data: Data;
-  readonly #open = new Map<number, OpenFile>();
   /** From `begin` on, with `passthrough.io` and where the kernel can. */
   #handed: HandedFiles | undefined;
   /** Tells the trace. */
   note: ((message: string) => void) | undefined;
 
-  constructor({
-    values,
-    lower,
-    scratch,
-    tree,
-    mover,
-  }: { values: Values; lower: Lower; scratch: Scratch; tree: UnionTree; mover: Mover }) {
+  constructor(
+    {
+      values,
+      lower,
+      scratch,
+      tree,
+      mover,
+      turns,
+    }: { values: Values; lower: Lower; scratch: Scratch; tree: UnionTree; mover: Mover; turns: Turns },
+    { descriptors, handles }: Pick<UnionShared, 'descriptors' | 'handles'>,
+  ) {
     this.#values = values;
     this.#lower = lower;
     this.#scratch = scratch;
     this.#tree = tree;
     this.#mover = mover;
+    this.#turns = turns;
+    this.#descriptors = new Descriptors(descriptors);
+    this.#handles = new Handles(handles, tree);
     const reopen = (fd: number, flags: number) => done(lower.reopen(fd, flags));
     this.data = new Data({ reopen, open: reopen }, this.#descriptors, scratch, {
       // With a writeback cache the kernel reads what it writes a part of.
@@ -82,24 +113,27 @@ export class OpenFiles {
   begin(connection: Connection): void {
     if (this.#values['passthrough.io'] === 'off') return;
     const why = whyNotHanded(connection);
-    if (why === undefined) this.#handed = new HandedFiles(connection);
+    if (why === undefined) this.#handed = new HandedFiles(connection, new SharedBooks(this.#tree));
     else connection.warn(`files are read and written by requests, not by the kernel: ${why}`);
   }
 
   get size(): number {
-    return this.#open.size;
+    return this.#descriptors.size;
   }
   /** EBADF. */
-  get(fh: number): OpenFile {
-    this.#descriptors.get(fh);
-    return this.#open.get(fh)!;
+  get(fh: number): Handle {
+    return this.#handles.get(this.#descriptors.get(fh));
+  }
+  /** The branch that a handle's file is on. EBADF. */
+  branch(fh: number): Branch {
+    return this.#lower.numbered(this.get(fh).branch);
   }
 
   /** Opens a node's file on a branch by a descriptor of O_PATH. */
   open(request: Request, node: UnionNode, found: Branch, path: number, flags: number): Result<'OPEN'> {
     // The kernel has one file for all who have it open: where that is, policies have no say.
-    const other = this.#handed && [...this.#open.values()].find((each) => each.node === node);
-    const { branch, fd } = other ?? { branch: found, fd: path };
+    const other = this.#handed && this.#handles.of(node)[0];
+    const [branch, fd] = other ? [this.#lower.numbered(other.branch), other.fd] : [found, path];
     const lower = this.lower(flags);
     let opened: number;
     try {
@@ -114,7 +148,7 @@ export class OpenFiles {
   #hacks(node: UnionNode, flags: number): boolean {
     const { nfsopenhack } = this.#values;
     if (nfsopenhack === 'off' || (flags & O_ACCMODE) === O_RDONLY) return false;
-    return nfsopenhack === 'all' || (node.names.length > 0 && /(^|\/)\.git\//u.test(this.#tree.path(node)));
+    return nfsopenhack === 'all' || (node.names > 0 && /(^|\/)\.git\//u.test(this.#tree.path(node)));
   }
   /** Opens a read-only file, which its maker may write to all the same, in a moment of other permissions. */
   #forced(fd: number, flags: number, error: Errno): number {
@@ -137,8 +171,7 @@ export class OpenFiles {
     try {
       const cached = this.#caching(request, node, fd);
       const handed = this.#handed?.open(node.nodeid, fd, HANDED[this.#values['passthrough.io']](flags & O_ACCMODE));
-      node.opens++;
-      this.#open.set(fd, { fd, node, branch, flags: this.lower(flags) });
+      this.#handles.add(fd, node, branch.number, this.lower(flags));
       return { open_flags: open_flags | cached, ...handed, fh };
     } catch (error) {
       this.#descriptors.release(fh);
@@ -160,11 +193,8 @@ export class OpenFiles {
       case 'auto-full': {
         this.#lower.stat(fd);
         const { view, statAt } = this.#scratch;
-        const words = [AT.size, AT.mtime].map((at) => view.getBigUint64(statAt + at, true));
-        const version = `${words} ${view.getUint32(statAt + AT.mtime + 8, true)}`;
-        const same = node.version === version;
-        node.version = version;
-        return same ? FOPEN_KEEP_CACHE : 0;
+        const [size, mtime] = [AT.size, AT.mtime].map((at) => view.getBigUint64(statAt + at, true)) as [bigint, bigint];
+        return node.seen(size, mtime, view.getUint32(statAt + AT.mtime + 8, true)) ? FOPEN_KEEP_CACHE : 0;
       }
     }
   }
@@ -176,25 +206,29 @@ export class OpenFiles {
   }
   write(request: Request, args: Args<'WRITE'>, credentials: Credentials): { size: number } {
     if (this.#values.nullrw) return { size: args.data.length };
+    const { branch } = this.get(args.fh);
     try {
-      return this.#write(request, args, credentials);
+      return this.changing(() => this.#write(request, args, credentials));
     } catch (error) {
       if (!(error instanceof Errno) || (error.errno !== ENOSPC.errno && error.errno !== EDQUOT.errno)) throw error;
-      if (!this.#moved(args, error)) throw error;
-      return this.#write(request, args, credentials);
+      if (!this.#turns.moving(() => this.#moved(args, branch, error))) throw error;
+      return this.changing(() => this.#write(request, args, credentials));
     }
   }
   #write(request: Request, args: Args<'WRITE'>, credentials: Credentials): { size: number } {
     if (!(args.write_flags & FUSE_WRITE_KILL_SUIDGID)) return this.data.write(args);
     return credentials.clearing(request, true, () => this.data.write(args));
   }
-  #moved({ fh, data }: Args<'WRITE'>, why: Errno): boolean {
+  /** Whether a file was moved from the branch on which there was no space for a write. */
+  #moved({ fh, data }: Args<'WRITE'>, was: number, why: Errno): boolean {
     const { moveonenospc: policy } = this.#values;
-    const { node, branch } = this.get(fh);
-    if (policy === false || node.names.length !== 1) return false;
+    const { nodeid, branch: number } = this.get(fh);
+    if (number !== was) return true; // by another thread
+    const [node, branch] = [this.#tree.get(nodeid), this.#lower.numbered(number)];
+    if (policy === false || node.names !== 1) return false;
     const path = this.#tree.path(node);
     // A handle of another branch is of another file, which has the same name and is none of this one's.
-    const handles = [...this.#open.values()].filter((each) => each.node === node && each.branch === branch);
+    const handles = this.#handles.of(node).filter((each) => each.branch === number);
     try {
       const to = this.#mover.move(path, branch, handles, data.length, policy);
       this.note?.(`moveonenospc: ${path} moved from ${branch.path} to ${to.path} after ${why.code}`);
@@ -206,22 +240,25 @@ export class OpenFiles {
     }
   }
 
+  /** Calls what changes a file by its handle: it is not moved meanwhile. */
+  changing<T>(call: () => T): T {
+    return this.#values.moveonenospc === false ? call() : this.#turns.changing(call);
+  }
+
   flush(args: Args<'FLUSH'>): void {
     const { flags } = this.get(args.fh);
     const how = this.#values['flush-on-close'];
     if (how === 'always' || (how === 'opened-for-write' && (flags & O_ACCMODE) !== O_RDONLY)) this.data.flush(args);
   }
   release(fh: number): void {
-    const { node } = this.get(fh);
+    const { nodeid } = this.get(fh);
     if (this.#values.dropcacheonclose) fadvise(fh, POSIX_FADV_DONTNEED);
-    this.#open.delete(fh);
+    this.#handed?.release(nodeid);
+    this.#handles.remove(fh); // before its number is somebody else's
     this.#descriptors.release(fh);
-    this.#handed?.release(node.nodeid);
-    node.opens--;
-    this.#tree.table.drop(node);
   }
   closeAll(): void {
-    for (const fh of [...this.#open.keys()]) this.release(fh);
+    this.#descriptors.closeAll();
   }
 }
 

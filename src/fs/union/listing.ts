@@ -2,7 +2,7 @@
  * Directories that are open: a snapshot of the names on all branches, each once, taken when the directory is read from its beginning.
  * A cookie is a place in it, so that it stays good whatever comes and goes meanwhile. It does when the beginning is read again,
  * too: names that are still there keep their places, those of others stay empty. Memory is bounded by one directory's names, and as
- * many empty places: where there are more, all places are given anew.
+ * many empty places: where there are more, all places are given anew. Where the snapshot is kept, directories.ts knows.
  */
 import { ENOENT, type Errno, errno } from '../../abi/errno.ts';
 import { closeQuietly } from '../../abi/files.ts';
@@ -10,21 +10,10 @@ import { O_DIRECTORY, O_RDONLY } from '../../abi/posix.ts';
 import type { DirectoryReply } from '../../protocol/dirent.ts';
 import { Dirents } from '../passthrough/directory.ts';
 import type { Scratch } from '../passthrough/scratch.ts';
+import type { Found, OpenDirectory } from './directories.ts';
 import type { InodeNumbers } from './inodes.ts';
 import type { Branch, Lower } from './lower.ts';
 import { parentOf } from './policies.ts';
-import type { UnionNode } from './tree.ts';
-
-interface Entry {
-  readonly name: string;
-  readonly type: number;
-  readonly branch: Branch;
-  readonly ino: bigint;
-}
-export interface OpenDirectory {
-  readonly node: UnionNode;
-  entries: (Entry | undefined)[] | undefined;
-}
 
 /** So many empty places are kept in any case. */
 const SPARE = 1000;
@@ -43,23 +32,23 @@ export class Listing {
 
   /** Adds what comes after a cookie until the reply is full; `path` is undefined of a directory that was removed. */
   list(open: OpenDirectory, path: string | undefined, offset: bigint, reply: DirectoryReply): void {
-    if (offset === 0n || open.entries === undefined)
-      open.entries = inPlace(open.entries, path === undefined ? [] : this.#read(path));
-    for (let at = Number(offset); at < open.entries.length; at++) {
-      const entry = open.entries[at];
+    if (offset === 0n || !open.read)
+      open.replace(inPlace(open.read ? open.all() : undefined, path === undefined ? [] : this.#read(path)));
+    for (let at = Number(offset), end = open.size; at < end; at++) {
+      const entry = open.at(at);
       if (entry === undefined) continue;
       const { name, type, branch, ino } = entry;
       const shown = this.#shown;
       shown.name = name;
       shown.type = type;
-      shown.ino = this.#numbers.of(type << 12, pathOf(path ?? '', name), branch, ino);
+      shown.ino = this.#numbers.of(type << 12, pathOf(path ?? '', name), this.#lower.numbered(branch), ino);
       shown.off = BigInt(at + 1);
       if (!reply.add(shown)) return;
     }
   }
 
-  #read(path: string): Entry[] {
-    const entries: Entry[] = [];
+  #read(path: string): Found[] {
+    const entries: Found[] = [];
     const seen = new Set<string>();
     let failure: Errno = ENOENT;
     let [there, failed] = [0, 0];
@@ -67,7 +56,7 @@ export class Listing {
       const result = this.each(branch, path, ({ name, ino, type }) => {
         if (!seen.has(name)) {
           seen.add(name);
-          entries.push({ name, type, branch, ino });
+          entries.push({ name, type, branch: branch.number, ino });
         }
         return true;
       });
@@ -114,7 +103,7 @@ export class Listing {
 }
 
 /** The entries that are there now, each where it was before. */
-function inPlace(before: readonly (Entry | undefined)[] | undefined, now: readonly Entry[]): (Entry | undefined)[] {
+function inPlace(before: readonly (Found | undefined)[] | undefined, now: readonly Found[]): (Found | undefined)[] {
   if (before === undefined) return [...now];
   const left = new Map(now.map((entry) => [entry.name, entry]));
   const placed = before.map((old) => {

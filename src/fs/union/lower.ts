@@ -59,8 +59,10 @@ const BELOW = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RE
 /** A branch that is served. */
 export class Branch {
   readonly path: string;
-  /** Its root, open for reading. */
-  readonly fd: number;
+  /** The same in all threads. */
+  readonly number: number;
+  /** Its root, open for reading; -1 of one that is not served any more, or could not be opened. */
+  fd = -1;
   mode: Mode;
   /** Its own; undefined is what holds for all. */
   least: number | undefined;
@@ -68,13 +70,20 @@ export class Branch {
   /** What was last found of its filesystem, when, and in which operation. */
   found: { readonly space: Space | undefined; readonly at: number; readonly turn: number } | undefined;
 
-  /** Opens the root. SystemError. */
-  constructor({ path, mode, minFreeSpace }: BranchSetting, values: Values) {
+  constructor({ path, mode, minFreeSpace }: BranchSetting, number: number, values: Values) {
     this.path = path;
+    this.number = number;
     this.mode = mode;
     this.least = minFreeSpace;
     this.#values = values;
-    this.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  }
+  /** Opens the root. SystemError. */
+  open(): void {
+    this.fd = open(this.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  }
+  close(): void {
+    if (this.fd >= 0) closeQuietly(this.fd);
+    this.fd = -1;
   }
   get minFreeSpace(): number {
     return this.least ?? this.#values.minfreespace;
@@ -83,6 +92,8 @@ export class Branch {
 
 export class Lower implements Sight<Branch> {
   branches: Branch[] = [];
+  /** All that there ever were, by number. */
+  readonly #all: Branch[] = [];
   readonly #values: Values;
   readonly #random: Random;
   readonly #scratch: Scratch;
@@ -102,23 +113,54 @@ export class Lower implements Sight<Branch> {
 
   /** Serves these from now on, those that stay with the descriptors that they have. SystemError, and then all is as it was. */
   serve(settings: readonly BranchSetting[]): void {
-    const made: Branch[] = [];
+    const next = settings.map((each) => this.#branch(each));
+    const opened: Branch[] = [];
     try {
-      const next = settings.map((each) => {
-        const known = this.branches.find(({ path }) => path === each.path);
-        if (known) return known;
-        const branch = new Branch(each, this.#values);
-        made.push(branch);
-        return branch;
-      });
-      for (const branch of this.branches) if (!next.includes(branch)) closeQuietly(branch.fd);
-      this.branches = next;
-      for (const [i, { mode, minFreeSpace }] of settings.entries())
-        Object.assign(next[i]!, { mode, least: minFreeSpace });
+      for (const branch of next) {
+        if (branch.fd >= 0) continue;
+        branch.open();
+        opened.push(branch);
+      }
     } catch (error) {
-      for (const { fd } of made) closeQuietly(fd);
+      for (const branch of opened) branch.close();
       throw error;
     }
+    this.#serve(next, settings);
+  }
+  /** The same for what another thread serves already: a branch that can't be opened any more has nothing in it. */
+  follow(settings: readonly BranchSetting[], known: readonly string[]): void {
+    for (const path of known) this.#branch({ path, mode: 'NC', minFreeSpace: undefined });
+    const next = settings.map((each) => this.#branch(each));
+    for (const branch of next) {
+      try {
+        if (branch.fd < 0) branch.open();
+      } catch {
+        // the descriptor stays -1, on which nothing is found
+      }
+    }
+    this.#serve(next, settings);
+  }
+  #serve(next: Branch[], settings: readonly BranchSetting[]): void {
+    for (const branch of this.branches) if (!next.includes(branch)) branch.close();
+    this.branches = next;
+    for (const [i, { mode, minFreeSpace }] of settings.entries())
+      Object.assign(next[i]!, { mode, least: minFreeSpace });
+  }
+  #branch(setting: BranchSetting): Branch {
+    let branch = this.#all.find(({ path }) => path === setting.path);
+    if (branch === undefined) {
+      branch = new Branch(setting, this.#all.length, this.#values);
+      this.#all.push(branch);
+    }
+    return branch;
+  }
+  /** Paths of all branches that there ever were, by number. */
+  get known(): string[] {
+    return this.#all.map(({ path }) => path);
+  }
+  /** The branch with a number: one that is not served any more has the files that are open on it. */
+  numbered(number: number): Branch {
+    return this.#all[number]!;
   }
   /** A branch's filesystem has turned out to be read-only. */
   markReadonly(branch: Branch): void {
@@ -127,8 +169,12 @@ export class Lower implements Sight<Branch> {
       each.path === branch.path ? { ...each, mode: 'RO' as const } : each,
     );
   }
+  /** What is known of how full branches are. */
+  forgetSpace(): void {
+    for (const branch of this.branches) branch.found = undefined;
+  }
   close(): void {
-    for (const { fd } of this.branches) closeQuietly(fd);
+    for (const branch of this.branches) branch.close();
     this.branches = [];
     this.#memory.free();
   }

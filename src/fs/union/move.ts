@@ -23,7 +23,8 @@ const BLOCK = 512;
 export interface Opened {
   readonly fd: number;
   readonly flags: number;
-  branch: Branch;
+  /** Its number. */
+  branch: number;
 }
 
 export class Mover {
@@ -92,7 +93,7 @@ export class Mover {
     for (const [i, handle] of handles.entries()) {
       dup3(opened[i]!, handle.fd);
       closeQuietly(opened[i]!);
-      handle.branch = to;
+      handle.branch = to.number;
     }
   }
 

@@ -85,7 +85,7 @@ export class Names {
     return this.#served.options.values;
   }
   #node(nodeid: number): UnionNode {
-    return this.#tree.table.get(nodeid);
+    return this.#tree.get(nodeid);
   }
   /** Finds a name on the branch that `getattr` looks at; counts a lookup. */
   enter(parent: UnionNode, name: string): Entry {
@@ -96,7 +96,8 @@ export class Names {
   /** Answers with a node that is known; counts a lookup. */
   known(node: UnionNode): Entry {
     this.attributes(node);
-    return this.#answers.given(this.#tree.table.lookup(node));
+    this.#tree.table.lookup(node.shared);
+    return this.#answers.given(node);
   }
   /** The attributes of a node, good until the next are asked for. */
   attributes(node: UnionNode): Attributes {
@@ -199,14 +200,15 @@ export class Names {
       const made = this.#mode(dirfd, mode, mask);
       const fd = done(this.#making(request, () => openat(dirfd, this.#scratch.name('.'), lower, made)));
       return this.#born(request, branch, fd, flags, () => {
-        const held = { fd: done(this.#lower.reopen(fd, O_PATH)), branch };
-        const node = this.#tree.table.lookup(this.#tree.add(S_IFREG));
-        node.held = held;
+        const held = done(this.#lower.reopen(fd, O_PATH));
+        const node = this.#tree.add(S_IFREG);
+        this.#tree.hold(node, held, branch.number);
         this.#answers.attributes(fd, branch, `#${node.nodeid}`, node);
         return this.#answers.given(node);
       });
     };
-    if (parent.held) return act(parent.held.branch, parent.held.fd);
+    const { held } = parent;
+    if (held) return act(this.#lower.numbered(held.branch), held.fd);
     return this.#across.make('create', this.#tree.path(parent), act, true);
   }
 
@@ -233,8 +235,7 @@ export class Names {
   }
   /** A node that has lost its last name is held for those who have its file. */
   #unnamed(node: UnionNode | undefined, fd: number, branch: Branch): void {
-    if (node === undefined || node.names.length > 0 || node.held !== undefined) return;
-    if (node.nlookup > 0 || node.linked) node.held = { fd: this.#lower.keep(fd), branch };
+    if (node !== undefined && this.#tree.hold(node, fd, branch.number)) this.#lower.keep(fd);
   }
 
   rename(request: Request, { newdir, oldname, newname, flags }: Args<'RENAME2'>) {
@@ -243,7 +244,7 @@ export class Names {
     const [from, to] = [this.#node(request.nodeid), this.#node(newdir)];
     const [oldPath, newPath] = [this.#tree.below(from, oldname), this.#tree.below(to, newname)];
     this.#lower.during(() => {
-      const replaced = flags & RENAME_EXCHANGE ? undefined : this.#held(to.children.get(newname), newPath);
+      const replaced = flags & RENAME_EXCHANGE ? undefined : this.#held(this.#tree.child(to, newname), newPath);
       try {
         const rename = () => this.#renamer.rename(oldPath, newPath, flags);
         // A whiteout is made, and so belongs to the client.
@@ -253,10 +254,11 @@ export class Names {
         if (error !== EXDEV || this.#values['rename-exdev'] === 'passthrough') throw error;
         return this.#renameToLink(from, oldname, newPath);
       }
-      const lost = to.children.get(newname);
+      const [lost, moved] = [this.#tree.child(to, newname), this.#tree.child(from, oldname)];
       if (flags & RENAME_EXCHANGE) this.#tree.exchange(from, oldname, to, newname);
       else this.#tree.move(from, oldname, to, newname);
-      if (replaced && lost !== from.children.get(oldname)) this.#unnamed(lost, replaced.fd, replaced.branch);
+      // Two names of one file: nothing was renamed.
+      if (replaced && lost?.nodeid !== moved?.nodeid) this.#unnamed(lost, replaced.fd, replaced.branch);
     });
   }
   /** The file of a node that is about to lose its name, for the operation. */
@@ -269,7 +271,7 @@ export class Names {
   /** rename-exdev: the file is put away on its branches, and the new name is a symlink to it. */
   #renameToLink(from: UnionNode, oldname: string, newPath: string): void {
     const oldPath = this.#tree.below(from, oldname);
-    const held = this.#held(from.children.get(oldname), oldPath);
+    const held = this.#held(this.#tree.child(from, oldname), oldPath);
     const away = this.#renamer.putAway(oldPath);
     const target = this.#values['rename-exdev'] === 'rel-symlink' ? relative(newPath, away) : this.#pool(away);
     try {
@@ -305,7 +307,7 @@ export class Names {
   /** A file of O_TMPFILE gets a name, where it is. */
   #linkHeld(node: UnionNode, parent: UnionNode, name: string): Entry {
     const { fd, branch } = node.held!;
-    return this.#across.makeOn(branch, this.#tree.path(parent), (dirfd) => {
+    return this.#across.makeOn(this.#lower.numbered(branch), this.#tree.path(parent), (dirfd) => {
       const path = this.#scratch.name(name);
       done(linkat(AT_FDCWD, this.#scratch.proc(fd), dirfd, path, AT_SYMLINK_FOLLOW));
       this.#tree.attach(parent, name, node);

@@ -7,6 +7,7 @@ import { EINVAL, ENODATA, EROFS } from '../../abi/errno.ts';
 import type { BranchSetting } from './branches.ts';
 import { branchList, flag, type Kind, oneOf, policy, policyOrNot, readdirWay, seconds, size, words } from './kinds.ts';
 import { CATEGORIES, type Category, type PolicyName } from './policies.ts';
+import type { Kept } from './state.ts';
 
 /** What a policy is asked for, with its category. */
 export const FUNCTIONS = {
@@ -163,6 +164,16 @@ export class Options {
         ...new Set(names.filter((each) => FUNCTIONS[each] === category).map((each) => values[`func.${each}`])),
       ].join();
     return Object.hasOwn(rows, known) ? rows[known]!.kind.print(values[known] as never) : undefined;
+  }
+
+  /** All of it, for other threads. */
+  kept(known: readonly string[], forgotten: number): Kept {
+    return { values: this.values, config: this.#config, known, forgotten };
+  }
+  /** Takes over what another thread has kept. */
+  take({ values, config }: Pick<Kept, 'values' | 'config'>): void {
+    Object.assign(this.values, values);
+    this.#config = config;
   }
 
   /** Sets an option of a mount that is served. ENODATA for one that there is not, EROFS for one that is fixed, EINVAL. */

@@ -25,11 +25,16 @@ export function servedOptions({ branches, options: written = {}, mountpoint = ''
   options.set('branches', branches);
   if (options.values['passthrough.io'] !== 'off' && !options.given.has('moveonenospc'))
     options.values.moveonenospc = false;
+  const served = servedAs(options, mountpoint);
+  served.check();
+  return served;
+}
+/** The same of options that were checked, in another thread. */
+export function servedAs(options: Options, mountpoint: string): Served {
   const check = () => {
     checkPlaces(options.values, mountpoint);
     checkHanded(options.values);
   };
-  check();
   return { options, mountpoint, check };
 }
 

@@ -28,6 +28,7 @@ import {
   FUSE_FSYNC_FDATASYNC,
   FUSE_IOCTL_DIR,
   FUSE_OPEN_KILL_SUIDGID,
+  FUSE_ROOT_ID,
 } from '../../abi/fuse-constants.ts';
 import { O_ACCMODE, O_DIRECTORY, O_RDONLY, O_TRUNC, S_IFREG } from '../../abi/posix.ts';
 import type { Connection } from '../../protocol/connection.ts';
@@ -36,30 +37,36 @@ import type { Filesystem, Promised } from '../../protocol/filesystem.ts';
 import { encodeName } from '../../protocol/names.ts';
 import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
-import { HandleTable } from '../nodes.ts';
 import { Once } from '../once.ts';
 import { Credentials } from '../passthrough/credentials.ts';
 import { ioctl } from '../passthrough/ioctl.ts';
 import { done, Scratch } from '../passthrough/scratch.ts';
 import { setOwnerModeTimes } from '../passthrough/setattr.ts';
 import { LowerXattrs } from '../passthrough/xattrs.ts';
+import { SharedCells } from '../shared/cells.ts';
+import { Heap } from '../shared/heap.ts';
 import { Across } from './across.ts';
 import { Answers, type Entry, fullPath } from './answers.ts';
 import { CALLS, type Calls } from './calls.ts';
 import { Cloner } from './clone.ts';
 import { CONTROL_FILE, Control } from './control.ts';
+import { Directories } from './directories.ts';
 import { OpenFiles } from './files.ts';
 import { InodeNumbers } from './inodes.ts';
-import { Listing, type OpenDirectory } from './listing.ts';
+import { Listing } from './listing.ts';
 import { type Branch, Lower } from './lower.ts';
 import { Mover } from './move.ts';
 import { component, Names } from './names.ts';
-import type { FunctionName, Values } from './options.ts';
+import { type FunctionName, Options, type Values } from './options.ts';
 import { type Mode, type Random, type Space, seeded } from './policies.ts';
 import { Renamer } from './rename.ts';
-import { type Served, servedOptions, type UnionOptions } from './served.ts';
+import { type Served, servedAs, type UnionOptions } from './served.ts';
+import { shareUnion, type UnionShared } from './shared.ts';
+import { type Kept, State } from './state.ts';
 import { statfsOf } from './statfs.ts';
 import { type UnionNode, UnionTree } from './tree.ts';
+import { Turns } from './turns.ts';
+import { WORDS } from './words.ts';
 import { UnionXattrs } from './xattrs.ts';
 
 /** The parts of SETATTR, each with the function whose policy says where it is done; in this order, for a change of the owner takes setuid away. */
@@ -73,7 +80,10 @@ export class UnionFs implements Filesystem {
   readonly promises: readonly Promised[];
   readonly #served: Served;
   readonly #scratch = new Scratch();
-  readonly #tree = new UnionTree();
+  readonly #tree: UnionTree;
+  readonly #cells: SharedCells;
+  readonly #state: State;
+  readonly #turns: Turns;
   readonly #lower: Lower;
   readonly #across: Across;
   readonly #answers: Answers;
@@ -83,30 +93,49 @@ export class UnionFs implements Filesystem {
   readonly #files: OpenFiles;
   readonly #names: Names;
   readonly #xattrs: UnionXattrs;
-  readonly #directories = new HandleTable<OpenDirectory>();
-  readonly #controlNode = this.#tree.add(S_IFREG);
+  readonly #directories: Directories;
+  readonly #controlNode: number;
+  /** How often what is known of the branches' space was forgotten, by any thread. */
+  #forgotten = 0;
   #notify: Connection['notify'] | undefined;
   #own: Credentials | undefined;
   readonly #once = new Once();
 
-  /** Serves branches, on one thread. RangeError and SystemError, in one line. `calls` and `chance` are in place of the system's. */
-  constructor(options: UnionOptions, calls: Partial<Calls> = {}, chance: Random = chanceOf(options)) {
-    const served = servedOptions(options);
-    const { values } = served.options;
-    const [scratch, tree, all] = [this.#scratch, this.#tree, { ...CALLS, ...calls }];
+  /**
+   * Serves branches, on one thread; or takes part in serving what threads share (union-module.ts). RangeError and SystemError, in one
+   * line. `calls` and `chance` are in place of the system's.
+   */
+  constructor(served: UnionOptions | UnionShared, calls: Partial<Calls> = {}, chance: Random = chanceOf(served)) {
+    const alone = !('nodes' in served);
+    const shared = alone ? shareUnion(served) : served;
+    const cells = new SharedCells(shared.words, { patience: PATIENCE });
+    const heap = new Heap(shared.heap);
+    const options = new Options();
+    const { values } = options;
+    const [scratch, all] = [this.#scratch, { ...CALLS, ...calls }];
+    const tree = new UnionTree(shared);
+    const turns = new Turns(cells, !alone);
+    this.#served = servedAs(options, shared.mountpoint);
+    this.#tree = tree;
+    this.#cells = cells;
+    this.#state = new State(cells, heap, WORDS.STATE);
+    this.#turns = turns;
+    this.#controlNode = shared.control;
     const lower = new Lower(values, chance, scratch);
     const numbers = new InodeNumbers(values);
     const cloner = new Cloner(lower, scratch, all);
-    const across = new Across(lower, tree, cloner);
+    const across = new Across({ lower, tree, cloner, turns }, (branch) =>
+      this.#update(() => lower.markReadonly(branch)),
+    );
     const mover = new Mover(lower, cloner, scratch, all);
     const listing = new Listing(lower, numbers, scratch);
-    const common = { served, values, scratch, tree, lower, numbers, cloner, across, mover, listing };
+    const { generation } = shared;
+    const common = { values, scratch, tree, turns, lower, numbers, cloner, across, mover, listing, generation };
     const answers = new Answers(common);
     const renamer = new Renamer(common, all, (path) => listing.isEmpty(path));
-    const files = new OpenFiles(common);
-    const parts = { ...common, answers, renamer, files, xattrs: new LowerXattrs(scratch) };
-    const control = new Control(served.options, this.#commands);
-    this.#served = served;
+    const files = new OpenFiles(common, shared);
+    const parts = { ...common, served: this.#served, answers, renamer, files, xattrs: new LowerXattrs(scratch) };
+    const control = new Control(options, this.#commands);
     this.#lower = lower;
     this.#across = across;
     this.#answers = answers;
@@ -115,14 +144,32 @@ export class UnionFs implements Filesystem {
     this.#mover = mover;
     this.#files = files;
     this.#names = new Names({ ...parts, credentials: () => this.#credentials });
-    this.#xattrs = new UnionXattrs(parts, control, this.#controlNode);
-    this.#controlNode.opens = 1; // it is always there
-    lower.serve(values.branches);
-    served.options.changed = (name) => {
-      served.check();
+    this.#directories = new Directories(shared, tree, heap);
+    this.#xattrs = new UnionXattrs(parts, control, shared.control);
+    this.#state.look((kept) => {
+      options.take(kept);
+      lower.serve(values.branches);
+    });
+    options.changed = (name) => {
+      this.#served.check();
       if (name === 'branches' || name === 'config') lower.serve(values.branches);
     };
     this.promises = promisesOf(values);
+  }
+  /** Does what another thread has changed here as well. */
+  readonly #follow = ({ values, config, known, forgotten }: Kept): void => {
+    const { options } = this.#served;
+    options.take({ values, config });
+    this.#lower.follow(values.branches, known);
+    if (forgotten !== this.#forgotten) this.#lower.forgetSpace();
+    this.#forgotten = forgotten;
+  };
+  /** Changes what all threads are to see. */
+  #update(change: () => void): void {
+    this.#state.update(this.#follow, () => {
+      change();
+      return this.#served.options.kept(this.#lower.known, this.#forgotten);
+    });
   }
   readonly #commands = {
     gc: () => this.#forgetSpace(),
@@ -147,7 +194,7 @@ export class UnionFs implements Filesystem {
   }
   /** Changes an option while it is served, as the control file does. ENODATA, EROFS, EINVAL. */
   set(name: string, text: string): void {
-    this.#served.options.change(name, text);
+    this.#update(() => this.#served.options.change(name, text));
   }
   /** Where the create policy would put a file in a directory now. EROFS, ENOSPC, ENOENT. */
   wouldCreate(directory = ''): readonly Branch[] {
@@ -170,6 +217,7 @@ export class UnionFs implements Filesystem {
 
   init(connection: Connection): void {
     this.#once.begin('UnionFs', 'make one for each mount');
+    this.#cells.add(WORDS.THREADS, 1);
     this.#notify = connection.notify;
     this.#across.note = connection.note;
     this.#renamer.note = connection.note;
@@ -178,27 +226,45 @@ export class UnionFs implements Filesystem {
     if (!this.#credentials.changes)
       connection.warn('not privileged to act for others: what clients make belongs to the user of this process');
   }
-  /** Closes all that is open. Also for one that was never mounted. */
+  /** Closes all that is open; the last thread of several what they share. Also for one that was never mounted. */
   destroy(): void {
     if (!this.#once.end()) return;
-    this.#files.closeAll();
-    for (const { node } of this.#directories.all()) node.opens--;
-    this.nodes.forgetAll();
     this.#lower.close();
+    if (this.#cells.add(WORDS.THREADS, -1) > 1) return;
+    this.#files.closeAll();
+    this.#tree.forgetAll();
   }
+  /** Within `#update`, as all that is set by the control file. */
   #forgetSpace(): void {
-    for (const branch of this.#lower.branches) branch.found = undefined;
+    this.#forgotten++;
+    this.#lower.forgetSpace();
   }
   #invalidate(): void {
-    for (const node of this.nodes.all())
-      for (const { parent, name } of node.names) this.#notify?.inval_entry(parent.nodeid, name).catch(() => {});
+    for (const [parent, name] of this.#tree.names()) this.#notify?.inval_entry(parent, name).catch(() => {});
   }
 
   #node(nodeid: number): UnionNode {
-    return this.nodes.get(nodeid);
+    return this.#tree.get(nodeid);
   }
 
-  lookup({ nodeid }: Request, { name }: Args<'LOOKUP'>): Entry {
+  /** Looks at what other threads have changed, and calls together with them. */
+  #together<T>(call: () => T): T {
+    this.#state.look(this.#follow);
+    return this.#turns.together(call);
+  }
+  #making<T>(call: () => T): T {
+    this.#state.look(this.#follow);
+    return this.#turns.making(call);
+  }
+  #alone<T>(call: () => T): T {
+    this.#state.look(this.#follow);
+    return this.#turns.alone(call);
+  }
+
+  lookup({ nodeid }: Request, args: Args<'LOOKUP'>): Entry {
+    return this.#together(() => this.#lookup(nodeid, args));
+  }
+  #lookup(nodeid: number, { name }: Args<'LOOKUP'>): Entry {
     const node = this.#node(nodeid);
     // Whoever opens a file by its handle asks for these two; of the kernel's path walks none gets here.
     if (name === '.') {
@@ -206,9 +272,9 @@ export class UnionFs implements Filesystem {
       if (node.held !== undefined && node.opens === 0) throw ESTALE;
       return this.#names.known(node);
     }
-    if (name === '..') return this.#names.known(node.names[0]?.parent ?? this.#tree.root);
+    if (name === '..') return this.#names.known(this.#tree.parent(node) ?? this.#tree.root);
     component(name);
-    if (node === this.#tree.root && name === CONTROL_FILE) return this.#controlEntry();
+    if (nodeid === FUSE_ROOT_ID && name === CONTROL_FILE) return this.#controlEntry();
     try {
       return this.#names.enter(node, name);
     } catch (error) {
@@ -221,40 +287,53 @@ export class UnionFs implements Filesystem {
   }
   #controlEntry(): Entry {
     this.#names.attributes(this.#tree.root);
-    return this.#answers.control(this.nodes.lookup(this.#controlNode));
+    const node = this.#node(this.#controlNode);
+    this.nodes.lookup(node.shared);
+    return this.#answers.control(node);
   }
   forget(_: Request, one: { nodeid: number; nlookup: number }) {
     this.nodes.forget(one);
   }
 
-  getattr({ nodeid }: Request, { fh }: Args<'GETATTR'>): Result<'GETATTR'> {
+  getattr({ nodeid }: Request, args: Args<'GETATTR'>): Result<'GETATTR'> {
+    return this.#together(() => this.#getattr(nodeid, args));
+  }
+  #getattr(nodeid: number, { fh }: Args<'GETATTR'>): Result<'GETATTR'> {
     const node = this.#node(nodeid);
-    if (node === this.#controlNode) {
+    if (nodeid === this.#controlNode) {
       this.#names.attributes(this.#tree.root);
       return this.#answers.got(this.#answers.control(node).attr);
     }
     if (fh === undefined) return this.#answers.got(this.#names.attributes(node));
-    const { branch } = this.#files.get(fh);
-    const path = node.held === undefined && node.names.length > 0 ? this.#tree.path(node) : '';
+    const branch = this.#files.branch(fh);
+    const path = node.held === undefined && node.names > 0 ? this.#tree.path(node) : '';
     return this.#answers.got(this.#answers.attributes(fh, branch, path, node));
   }
   statx({ nodeid }: Request, args: Args<'STATX'>): Result<'STATX'> {
     const node = this.#node(nodeid);
     const statx = (of: UnionNode) =>
       this.#across.search('getattr', of, (fd, branch, path) => this.#answers.statx(fd, branch, path, of, args));
-    return node === this.#controlNode ? this.#answers.controlStatx(node, statx(this.#tree.root)) : statx(node);
+    return this.#together(() =>
+      nodeid === this.#controlNode ? this.#answers.controlStatx(node, statx(this.#tree.root)) : statx(node),
+    );
   }
 
   setattr(request: Request, set: Args<'SETATTR'>): Result<'GETATTR'> {
+    return this.#together(() => this.#setattr(request, set));
+  }
+  #setattr(request: Request, set: Args<'SETATTR'>): Result<'GETATTR'> {
     const node = this.#node(request.nodeid);
     const { valid, fh, size } = set;
-    if (node === this.#controlNode) throw EACCES;
+    if (node.nodeid === this.#controlNode) throw EACCES;
     const clears = (valid & FATTR_KILL_SUIDGID) !== 0;
     if (fh !== undefined) {
       const { fd } = this.#files.get(fh);
-      if (valid & FATTR_SIZE) this.#credentials.clearing(request, clears, () => this.#files.data.truncate(fh, size!));
+      if (valid & FATTR_SIZE)
+        this.#files.changing(() =>
+          this.#credentials.clearing(request, clears, () => this.#files.data.truncate(fh, size!)),
+        );
       setOwnerModeTimes(fd, set, this.#scratch);
-      return this.getattr(request, { fh, getattr_flags: 0 });
+      return this.#getattr(request.nodeid, { fh, getattr_flags: 0 });
     }
     if (valid & FATTR_SIZE)
       this.#across.change('truncate', node, (fd) =>
@@ -270,52 +349,60 @@ export class UnionFs implements Filesystem {
   }
 
   mknod(request: Request, args: Args<'MKNOD'>) {
-    return this.#names.mknod(request, args);
+    return this.#making(() => this.#names.mknod(request, args));
   }
   mkdir(request: Request, args: Args<'MKDIR'>) {
-    return this.#names.mkdir(request, args);
+    return this.#making(() => this.#names.mkdir(request, args));
   }
   symlink(request: Request, args: Args<'SYMLINK'>) {
-    return this.#names.symlink(request, args);
+    return this.#making(() => this.#names.symlink(request, args));
   }
   create(request: Request, args: Args<'CREATE'>) {
-    return this.#names.create(request, args);
+    return this.#making(() => this.#names.create(request, args));
   }
   tmpfile(request: Request, args: Args<'TMPFILE'>) {
-    return this.#names.tmpfile(request, args);
+    return this.#making(() => this.#names.tmpfile(request, args));
   }
   unlink(request: Request, args: Args<'UNLINK'>) {
-    this.#names.unlink(request, args);
+    this.#alone(() => this.#names.unlink(request, args));
   }
   rmdir(request: Request, args: Args<'RMDIR'>) {
-    this.#names.rmdir(request, args);
+    this.#alone(() => this.#names.rmdir(request, args));
   }
   rename(request: Request, args: Args<'RENAME2'>) {
-    this.#names.rename(request, args);
+    this.#alone(() => this.#names.rename(request, args));
   }
   link(request: Request, args: Args<'LINK'>) {
-    if (args.oldnodeid === this.#controlNode.nodeid) throw EXDEV;
-    return this.#names.link(request, args);
+    if (args.oldnodeid === this.#controlNode) throw EXDEV;
+    return this.#alone(() => this.#names.link(request, args));
   }
   readlink({ nodeid }: Request): Uint8Array | string {
     const { list, empty } = this.#scratch;
-    return this.#across.search('readlink', this.#node(nodeid), (fd, branch, path) => {
-      if (this.#values.symlinkify && this.#lower.typeOf(fd) === S_IFREG) return encodeName(fullPath(branch, path));
-      return list.subarray(0, done(readlinkat(fd, empty, list)));
-    });
+    return this.#together(() =>
+      this.#across.search('readlink', this.#node(nodeid), (fd, branch, path) => {
+        if (this.#values.symlinkify && this.#lower.typeOf(fd) === S_IFREG) return encodeName(fullPath(branch, path));
+        return list.subarray(0, done(readlinkat(fd, empty, list)));
+      }),
+    );
   }
 
-  open(request: Request, { flags, open_flags }: Args<'OPEN'>): Result<'OPEN'> {
+  open(request: Request, args: Args<'OPEN'>): Result<'OPEN'> {
+    if (request.nodeid === this.#controlNode) throw EACCES;
     const node = this.#node(request.nodeid);
-    if (node === this.#controlNode) throw EACCES;
+    // Whoever writes to one of a file's names gets a file of his own.
+    if (this.#values['link-cow'] && (args.flags & O_ACCMODE) !== O_RDONLY && node.held === undefined)
+      return this.#alone(() => {
+        const path = this.#tree.path(node);
+        this.#mover.unshare(
+          path,
+          this.#lower.during(() => this.#lower.choose('open', path)[0]!),
+        );
+        return this.#open(request, node, args);
+      });
+    return this.#together(() => this.#open(request, node, args));
+  }
+  #open(request: Request, node: UnionNode, { flags, open_flags }: Args<'OPEN'>): Result<'OPEN'> {
     const clears = (flags & O_TRUNC) !== 0 && (open_flags & FUSE_OPEN_KILL_SUIDGID) !== 0;
-    if (this.#values['link-cow'] && (flags & O_ACCMODE) !== O_RDONLY && node.held === undefined) {
-      const path = this.#tree.path(node);
-      this.#mover.unshare(
-        path,
-        this.#lower.during(() => this.#lower.choose('open', path)[0]!),
-      );
-    }
     return this.#across.search('open', node, (fd, branch) =>
       this.#credentials.clearing(request, clears, () => this.#files.open(request, node, branch, fd, flags)),
     );
@@ -336,18 +423,20 @@ export class UnionFs implements Filesystem {
     this.#files.data.fsync(args);
   }
   fallocate(_: Request, args: Args<'FALLOCATE'>) {
-    this.#files.data.fallocate(args);
+    this.#files.changing(() => this.#files.data.fallocate(args));
   }
   lseek(_: Request, args: Args<'LSEEK'>) {
     return this.#files.data.lseek(args);
   }
   copy_file_range(_: Request, args: Args<'COPY_FILE_RANGE_64'>) {
-    return this.#files.data.copy(args);
+    return this.#files.changing(() => this.#files.data.copy(args));
   }
   ioctl({ nodeid }: Request, args: Args<'IOCTL'>): Result<'IOCTL'> {
     if (!(args.flags & FUSE_IOCTL_DIR)) return ioctl(this.#files.get(args.fh).fd, args, this.#scratch);
-    return this.#across.search('ioctl', this.#node(nodeid), (fd) =>
-      this.#opened(fd, (own) => ioctl(own, args, this.#scratch)),
+    return this.#together(() =>
+      this.#across.search('ioctl', this.#node(nodeid), (fd) =>
+        this.#opened(fd, (own) => ioctl(own, args, this.#scratch)),
+      ),
     );
   }
   /** Calls with a directory open for reading. */
@@ -362,57 +451,63 @@ export class UnionFs implements Filesystem {
 
   opendir({ nodeid }: Request): Result<'OPENDIR'> {
     const node = this.#node(nodeid);
-    this.#across.search('getattr', node, () => {});
-    node.opens++;
-    const fh = this.#directories.add({ node, entries: undefined });
-    return { fh, open_flags: this.#values['cache.readdir'] ? FOPEN_CACHE_DIR : 0 };
+    this.#together(() => this.#across.search('getattr', node, () => {}));
+    return { fh: this.#directories.open(node), open_flags: this.#values['cache.readdir'] ? FOPEN_CACHE_DIR : 0 };
   }
   /** Never with lookups: each would ask a policy of a file that a listing does not need. */
   readdir(_: Request, { fh, offset }: Args<'READDIR'>, reply: DirectoryReply) {
     const open = this.#directories.get(fh);
-    this.#listing.list(open, this.#pathOrNone(open.node), offset, reply);
+    this.#together(() => this.#listing.list(open, this.#pathOrNone(this.#node(open.nodeid)), offset, reply));
   }
   #pathOrNone(node: UnionNode): string | undefined {
     return node.held === undefined ? this.#tree.path(node) : undefined;
   }
   releasedir(_: Request, { fh }: Args<'RELEASEDIR'>) {
-    const { node } = this.#directories.release(fh);
-    node.opens--;
-    this.nodes.drop(node);
+    this.#directories.release(fh);
   }
   fsyncdir({ nodeid }: Request, { fsync_flags }: Args<'FSYNCDIR'>) {
     const node = this.#node(nodeid);
     if (node.held !== undefined) return;
-    const path = this.#tree.path(node);
     const sync = fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync : fsync;
-    this.#lower.during(() => {
-      for (const branch of this.#lower.branches)
-        if (this.#lower.exists(branch, path)) this.#opened(this.#lower.descriptor(branch), (fd) => done(sync(fd)));
-    });
+    this.#together(() =>
+      this.#lower.during(() => {
+        const path = this.#tree.path(node);
+        for (const branch of this.#lower.branches)
+          if (this.#lower.exists(branch, path)) this.#opened(this.#lower.descriptor(branch), (fd) => done(sync(fd)));
+      }),
+    );
   }
 
   statfs({ nodeid }: Request): Result<'STATFS'> {
-    return statfsOf(this.#lower, this.#values, this.#pathOrNone(this.#node(nodeid)) ?? '', this.#scratch);
+    return this.#together(() =>
+      statfsOf(this.#lower, this.#values, this.#pathOrNone(this.#node(nodeid)) ?? '', this.#scratch),
+    );
   }
   syncfs() {
+    this.#state.look(this.#follow);
     for (const { fd } of this.#lower.branches) done(syncfs(fd));
   }
 
   setxattr({ nodeid }: Request, args: Args<'SETXATTR'>) {
-    this.#xattrs.set(this.#node(nodeid), args);
+    const set = () => this.#xattrs.set(this.#node(nodeid), args);
+    if (nodeid === this.#controlNode) this.#update(set);
+    else this.#together(set);
   }
   getxattr({ nodeid }: Request, args: Args<'GETXATTR'>, reply: Buffer) {
-    return this.#xattrs.get(this.#node(nodeid), args, reply);
+    return this.#together(() => this.#xattrs.get(this.#node(nodeid), args, reply));
   }
   listxattr({ nodeid, uid }: Request) {
-    return this.#xattrs.list(this.#node(nodeid), uid);
+    return this.#together(() => this.#xattrs.list(this.#node(nodeid), uid));
   }
   removexattr({ nodeid }: Request, args: Args<'REMOVEXATTR'>) {
-    this.#xattrs.remove(this.#node(nodeid), args);
+    this.#together(() => this.#xattrs.remove(this.#node(nodeid), args));
   }
 }
 
-const chanceOf = ({ seed }: UnionOptions): Random => (seed === undefined ? Math.random : seeded(seed));
+const chanceOf = ({ seed }: UnionOptions | UnionShared): Random => (seed === undefined ? Math.random : seeded(seed));
+
+/** What one thread does alone may take as long as it takes to copy a file, so this long others wait for it, in ms. */
+const PATIENCE = 3_600_000;
 
 /** The duties that a union with these options takes on. */
 function promisesOf(values: Values): Promised[] {

@@ -26,12 +26,12 @@ export class UnionXattrs {
   readonly #across: Across;
   readonly #xattrs: LowerXattrs;
   readonly #control: Control;
-  readonly #controlNode: UnionNode;
+  readonly #controlNode: number;
 
   constructor(
     parts: { values: Values; scratch: Scratch; tree: UnionTree; lower: Lower; across: Across; xattrs: LowerXattrs },
     control: Control,
-    controlNode: UnionNode,
+    controlNode: number,
   ) {
     this.#values = parts.values;
     this.#scratch = parts.scratch;
@@ -50,7 +50,7 @@ export class UnionXattrs {
     return xattr === 'nosys' ? ENOSYS : xattr === 'noattr' ? ENODATA : undefined;
   }
   set(node: UnionNode, { name, value, flags, setxattr_flags }: Args<'SETXATTR'>) {
-    if (node === this.#controlNode) return this.#control.set(name, Buffer.from(value).toString());
+    if (node.nodeid === this.#controlNode) return this.#control.set(name, Buffer.from(value).toString());
     const refusal = this.#refusal(name);
     if (refusal) throw refusal;
     this.#across.change('setxattr', node, (fd) => {
@@ -61,7 +61,7 @@ export class UnionXattrs {
     });
   }
   get(node: UnionNode, { name, size }: Args<'GETXATTR'>, reply: Buffer): number | Uint8Array {
-    if (node === this.#controlNode) return Buffer.from(this.#control.get(name));
+    if (node.nodeid === this.#controlNode) return Buffer.from(this.#control.get(name));
     if (name.startsWith(ABOUT)) return this.#about(node, name.slice(ABOUT.length));
     const refusal = this.#refusal(name);
     if (refusal) throw refusal;
@@ -86,14 +86,14 @@ export class UnionXattrs {
     throw ENODATA;
   }
   list(node: UnionNode, uid: number): Uint8Array {
-    if (node === this.#controlNode) return this.#control.list();
+    if (node.nodeid === this.#controlNode) return this.#control.list();
     const refusal = this.#refusal();
     if (refusal === ENODATA) return Buffer.alloc(0);
     if (refusal) throw refusal;
     return this.#across.search('listxattr', node, (fd) => this.#xattrs.list(fd, uid === 0));
   }
   remove(node: UnionNode, { name }: Args<'REMOVEXATTR'>) {
-    if (node === this.#controlNode) return this.#control.remove();
+    if (node.nodeid === this.#controlNode) return this.#control.remove();
     const refusal = this.#refusal(name);
     if (refusal) throw refusal;
     this.#across.change('removexattr', node, (fd) => this.#xattrs.remove(fd, name));

@@ -1,0 +1,82 @@
+/**
+ * How operations of several threads keep out of each other's way. A file is reached by its path, on branches, one system call after the other; so
+ * whoever renames or removes names does it alone, and all others who go by path do it together. The kernel sees to the rest: of two who make or look up
+ * the same name in a directory one waits.
+ *
+ * - `together`: looks names up, and what they lead to.
+ * - `making`: makes a name. Together with others, unless a directory has to be cloned for it: that takes several calls, and what
+ *   fails is taken back.
+ * - `alone`: renames, removes, links.
+ * - `changing`, `moving`: what is in files; and a file goes to another branch (moveonenospc), which nobody may write to meanwhile.
+ *
+ * A thread that is alone comes into all of them. On one thread there is nothing to wait for, and nothing is counted.
+ */
+import type { Cells } from '../shared/cells.ts';
+import { acquireAlone, acquireShared, releaseAlone, releaseShared } from '../shared/rwlock.ts';
+import { WORDS } from './words.ts';
+
+/** What is to be done needs to be done alone: `making` begins again. */
+const ALONE = new Error('this is to be done alone');
+
+export class Turns {
+  readonly #cells: Cells;
+  readonly #several: boolean;
+  #alone = false;
+
+  constructor(cells: Cells, several: boolean) {
+    this.#cells = cells;
+    this.#several = several;
+  }
+
+  together<T>(call: () => T): T {
+    return this.#alone ? call() : this.#shared(WORDS.PATHS_LOCK, call);
+  }
+  alone<T>(call: () => T): T {
+    if (!this.#several || this.#alone) return call();
+    acquireAlone(this.#cells, WORDS.PATHS_LOCK);
+    this.#alone = true;
+    try {
+      return call();
+    } finally {
+      this.#alone = false;
+      releaseAlone(this.#cells, WORDS.PATHS_LOCK);
+    }
+  }
+  making<T>(call: () => T): T {
+    if (!this.#several) return call();
+    try {
+      return this.together(call);
+    } catch (error) {
+      if (error !== ALONE) throw error;
+    }
+    return this.alone(call);
+  }
+  /** For what `making` calls, before it has done anything that it would not do again: unless this is so, it is to be done alone. */
+  aloneUnless(is: () => boolean): void {
+    if (this.#several && !this.#alone && !is()) throw ALONE;
+  }
+
+  changing<T>(call: () => T): T {
+    return this.#shared(WORDS.DATA_LOCK, call);
+  }
+  moving<T>(call: () => T): T {
+    return this.alone(() => {
+      if (!this.#several) return call();
+      acquireAlone(this.#cells, WORDS.DATA_LOCK);
+      try {
+        return call();
+      } finally {
+        releaseAlone(this.#cells, WORDS.DATA_LOCK);
+      }
+    });
+  }
+  #shared<T>(lock: number, call: () => T): T {
+    if (!this.#several) return call();
+    acquireShared(this.#cells, lock);
+    try {
+      return call();
+    } finally {
+      releaseShared(this.#cells, lock);
+    }
+  }
+}
