@@ -135,6 +135,10 @@ export class Plan {
   get runs(): number {
     return this.#runs.length;
   }
+  /** Where in the file the first begins; Infinity where there is none. */
+  get start(): number {
+    return this.#runs[0]?.offset ?? Number.POSITIVE_INFINITY;
+  }
 
   /** What the kernel is told; `op_flags` are RWF_ flags. */
   links(vectors: Vectors, op_flags: number): Link[] {

@@ -11,7 +11,7 @@
  * pages are clean, though they were not written, and an fsync that is tried again succeeds. So the file is poisoned: it takes
  * nothing more until it is opened again. @see docs/durable.md
  */
-import { open as openPath, readlink } from 'node:fs/promises';
+import { open as openPath, readlink, statfs } from 'node:fs/promises';
 import { EBADF, EBUSY, ECANCELED, EFBIG, EINVAL, EOPNOTSUPP, Errno, errno } from '../abi/errno.ts';
 import { O_CREAT, O_DIRECT, O_DIRECTORY, O_RDONLY, O_RDWR, RWF_DSYNC } from '../abi/posix.ts';
 import { addressOf } from '../abi/syscall.ts';
@@ -24,7 +24,7 @@ import type { Link } from './operation.ts';
 import type { Alignment } from './stat.ts';
 
 export interface DurableFileOptions {
-  /** How writes are made durable that don't say it. Default `linked`: none is clearly faster (docs/performance.md). */
+  /** How writes are made durable that don't say it. Default `rwf_dsync`, the fastest (docs/performance.md); on a FUSE filesystem `linked`. */
   readonly durability?: Durability | undefined;
   /** Past the page cache: addresses, offsets and lengths have to be aligned. Default false. @see DurableFile.alignment */
   readonly direct?: boolean | undefined;
@@ -86,7 +86,7 @@ export class DurableFile implements AsyncDisposable {
   static async open(
     files: UringFiles,
     path: string,
-    { durability = 'linked', direct = false, create = true, mode }: DurableFileOptions = {},
+    { durability, direct = false, create = true, mode }: DurableFileOptions = {},
   ): Promise<DurableFile> {
     const flags = O_RDWR | (create ? O_CREAT : 0) | (direct ? O_DIRECT : 0);
     const file = await files.open(path, flags, { mode });
@@ -95,7 +95,8 @@ export class DurableFile implements AsyncDisposable {
       if (create) await syncDirectoryOf(file.fd);
       const { size, alignment = USUAL } = await file.statx();
       if (direct && alignment.offset === 0) throw EINVAL;
-      return new DurableFile(file, size, durability, direct ? alignment : undefined);
+      const how = durability ?? (await usualOf(file.fd));
+      return new DurableFile(file, size, how, direct ? alignment : undefined);
     } catch (error) {
       await file.close();
       throw error;
@@ -117,8 +118,8 @@ export class DurableFile implements AsyncDisposable {
    * its place to the next.
    *
    * `durability`: `none`, it is written and no more; `linked`, a write and an fsync that are submitted together; `separate`,
-   * one after the other; `rwf_dsync`, one write with RWF_DSYNC. With the last, an error may be that of the sync, so the file
-   * is poisoned by ENOSPC too. Of a batch the first that asks for any says how.
+   * one after the other; `rwf_dsync`, one write with RWF_DSYNC. With the last, an error may be that of the sync: the file is poisoned by any,
+   * unless it has become no longer, so that nothing was written. Of a batch the first that asks for any says how.
    *
    * RangeError for what O_DIRECT would not take, PoisonedError after an fsync that failed, EBADF for a closed file.
    */
@@ -245,7 +246,8 @@ export class DurableFile implements AsyncDisposable {
     const results = links.length === 0 ? [] : await this.#submit(links);
     const { all, failed } = plan.tell(results);
     if (method !== 'rwf_dsync') this.#dirty ||= results.some((result) => result > 0);
-    else if (results[0]! < 0 && !UNDONE.has(-results[0]!)) return this.#syncFailed(writes, results[0]!);
+    else if (results[0]! < 0 && !UNDONE.has(-results[0]!) && !(await this.#untouched(plan)))
+      return this.#syncFailed(writes, results[0]!);
     for (const [write, error] of failed) write.settle(error);
     if (!all) return writes.filter((write) => !failed.some(([each]) => each === write));
 
@@ -258,6 +260,14 @@ export class DurableFile implements AsyncDisposable {
       write.settle();
     }
     return [];
+  }
+  /**
+   * Whether nothing came to be written by what failed: it would have made the file longer, and the sync, which comes after, has not
+   * been tried. So a full disk is no reason to give up a log. @see mm/filemap.c: generic_file_write_iter, fs/iomap/direct-io.c: iomap_dio_complete
+   */
+  async #untouched({ start }: Plan): Promise<boolean> {
+    const { size } = await this.file.statx().catch(() => ({ size: Number.POSITIVE_INFINITY }));
+    return size <= start;
   }
   #submit(links: readonly Link[]): Promise<readonly number[]> {
     const { operations, descriptor } = this.file;
@@ -285,6 +295,13 @@ export class DurableFile implements AsyncDisposable {
 }
 
 const NOTHING = new Uint8Array(0);
+
+/** @see include/uapi/linux/magic.h */
+const FUSE_SUPER_MAGIC = 0x65735546;
+/** How writes to an open file are best made durable. RWF_DSYNC is not passed on by FUSE where a file is opened for direct I/O there. */
+async function usualOf(fd: number): Promise<Durability> {
+  return (await statfs(`/proc/self/fd/${fd}`)).type === FUSE_SUPER_MAGIC ? 'linked' : 'rwf_dsync';
+}
 
 /** Makes the name of an open file durable: where it is, not by which symlink it was found. */
 async function syncDirectoryOf(fd: number): Promise<void> {

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { ECANCELED, EIO } from '../../src/abi/errno.ts';
+import { FOPEN_DIRECT_IO } from '../../src/abi/fuse-constants.ts';
 import { O_CREAT, O_RDWR } from '../../src/abi/posix.ts';
 import { addressOf } from '../../src/abi/syscall.ts';
 import { IORING_OP, IOSQE_ASYNC } from '../../src/abi/uring-constants.ts';
@@ -24,6 +25,13 @@ class Seen extends MemoryFs {
   /** Bytes of a write that it takes at most. */
   most = Number.POSITIVE_INFINITY;
   fails = false;
+  /** Files are opened for direct I/O. */
+  direct = false;
+  override create(...args: Parameters<MemoryFs['create']>) {
+    const made = super.create(...args);
+    if (!this.direct) return made;
+    return { ...made, open: { ...made.open, open_flags: (made.open.open_flags ?? 0) | FOPEN_DIRECT_IO } };
+  }
   override write(...[request, args]: Parameters<MemoryFs['write']>) {
     const data = args.data.subarray(0, this.most);
     this.lines.push(`WRITE ${args.offset} ${data.length}`);
@@ -74,6 +82,21 @@ uring('durable files in a mount', () => {
       }
       await options.engine?.close();
     }
+  });
+
+  kernelTest('by default an fsync follows, also where files are opened for direct I/O', async () => {
+    const disk = new Seen();
+    disk.direct = true;
+    await using m = await mounted(disk, quiet);
+    await using files = new UringFiles({ offload: true });
+    await using file = await DurableFile.open(files, join(m.dir, 'file'));
+    disk.lines = [];
+    await file.append(Buffer.alloc(100, 'x'));
+    expect(disk.lines).toEqual(['WRITE 0 100', 'FSYNC']);
+    // Which RWF_DSYNC would not have it do.
+    disk.lines = [];
+    await file.append(Buffer.alloc(100, 'x'), 'rwf_dsync');
+    expect(disk.lines).toEqual(['WRITE 100 100']);
   });
 
   kernelTest('an fsync that the filesystem refuses poisons', async () => {

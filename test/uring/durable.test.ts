@@ -2,7 +2,7 @@
  * A durable file holds what was written to it, in order, on every engine; what it tells the kernel for that; and what it makes
  * of what the kernel answers. The engines write to real files: some outcomes are played before them (faulty-engine.ts).
  */
-import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { EBADF, EBUSY, ECANCELED, EFBIG, EIO, ENOENT, ENOSPC } from '../../src/abi/errno.ts';
 import { IOSQE_FIXED_FILE } from '../../src/abi/uring-constants.ts';
@@ -168,7 +168,7 @@ for (const [name, make] of [
       files = new UringFiles({ engine });
     });
     afterEach(() => files.close());
-    const open = (durability?: Durability) => DurableFile.open(files, fixture.at('file'), { durability });
+    const open = (durability: Durability = 'linked') => DurableFile.open(files, fixture.at('file'), { durability });
     const contents = () => readFileSync(fixture.at('file'), 'latin1');
     const EIGHT = [...'abcdefgh'].map((each) => filled(100, each));
 
@@ -177,6 +177,14 @@ for (const [name, make] of [
       for (const durability of ['none', 'separate', 'linked', 'rwf_dsync'] as const)
         await file.append(filled(10, 'a'), durability);
       expect(engine.lines).toEqual(['WRITE 0', 'WRITE 10', 'FSYNC', 'WRITE 20, FSYNC', 'WRITE|DSYNC 30']);
+    });
+
+    test('by default it is one write with RWF_DSYNC, also of many who come together', async () => {
+      await using file = await DurableFile.open(files, fixture.at('file'));
+      await file.append(filled(10, 'a'));
+      await Promise.all([1, 2, 3].map(() => file.append(filled(10, 'b'))));
+      expect(engine.lines).toEqual(['WRITE|DSYNC 0', 'WRITE|DSYNC 10', 'WRITEV|DSYNC 20']);
+      expect(contents()).toBe(`${'a'.repeat(10)}${'b'.repeat(30)}`);
     });
 
     test('RWF_DSYNC is not enough where something before it is not durable', async () => {
@@ -305,9 +313,24 @@ for (const [name, make] of [
       engine.outcomes.push(-EFBIG.errno);
       await expect(file.append(EIGHT[0]!)).rejects.toBe(EFBIG);
       expect(await file.append(EIGHT[0]!)).toBe(0);
+      // The file is no longer than before: it was the write that failed.
+      for (const refusal of [ENOSPC, EIO]) {
+        engine.outcomes.push(-refusal.errno);
+        await expect(file.append(EIGHT[0]!)).rejects.toBe(refusal);
+      }
+      expect(await file.append(EIGHT[1]!)).toBe(100);
       engine.outcomes.push(-ENOSPC.errno);
-      await expect(file.append(EIGHT[0]!)).rejects.toBe(ENOSPC);
+      await expect(file.writeAt(EIGHT[0]!, 50)).rejects.toBe(ENOSPC);
       await expect(file.append(EIGHT[0]!)).rejects.toThrow(PoisonedError);
+    });
+
+    test('RWF_DSYNC: an append that made the file longer and failed poisons', async () => {
+      await using file = await open('rwf_dsync');
+      await file.append(EIGHT[0]!);
+      appendFileSync(fixture.at('file'), 'x'); // of the write that fails
+      engine.outcomes.push(-ENOSPC.errno);
+      await expect(file.append(EIGHT[1]!)).rejects.toBe(ENOSPC);
+      await expect(file.append(EIGHT[1]!)).rejects.toThrow(PoisonedError);
     });
 
     test('a truncation whose fsync fails poisons as well', async () => {

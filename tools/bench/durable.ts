@@ -62,7 +62,9 @@ async function* measured(directory: string, quick: boolean): AsyncGenerator<Row>
       new Appender(process.execPath, [built('durable-load.js'), file(), durability, `${callers}`, ...variant]);
 
   const rows: readonly (readonly [name: string, one: Start, other: Start, target?: string])[] = [
-    ['durable append of 4 KiB, linked, against C', ours('linked'), c('linked'), '<= 1.15'],
+    ['durable append of 4 KiB, as by default, against linked in C', ours('rwf_dsync'), c('linked'), '<= 1.15'],
+    ['the same against RWF_DSYNC in C', ours('rwf_dsync'), c('dsync')],
+    ['linked, against C', ours('linked'), c('linked')],
     ['linked, against pwrite and fdatasync in C', ours('linked'), c('pwrite')],
     ['separate, against pwrite and fdatasync in C', ours('separate'), c('pwrite')],
     ['rwf_dsync, against pwrite and fdatasync in C', ours('rwf_dsync'), c('pwrite')],
