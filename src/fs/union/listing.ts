@@ -4,7 +4,7 @@
  * too: names that are still there keep their places, those of others stay empty. Memory is bounded by one directory's names, and as
  * many empty places: where there are more, all places are given anew.
  */
-import { ENOENT, type Errno, errno } from '../../abi/errno.ts';
+import { ELOOP, ENOENT, ENOTDIR, type Errno, errno } from '../../abi/errno.ts';
 import { closeQuietly } from '../../abi/files.ts';
 import { O_DIRECTORY, O_RDONLY } from '../../abi/posix.ts';
 import type { DirectoryReply } from '../../protocol/dirent.ts';
@@ -80,14 +80,16 @@ export class Listing {
     if (there === 0 || failed > there) throw failure;
     return entries;
   }
-  /** Whether a directory has nothing in it on any branch. */
+  /** Whether a directory has nothing in it on any branch. Why that can't be known of one that has it. */
   isEmpty(path: string): boolean {
     return this.#lower.branches.every((branch) => {
       let empty = true;
-      this.each(branch, path, ({ name }) => {
+      const failure = this.each(branch, path, ({ name }) => {
         empty &&= name === '.' || name === '..';
         return empty;
       });
+      const none = failure === undefined || failure === ENOTDIR || failure === ELOOP;
+      if (!none && this.#lower.during(() => this.#lower.exists(branch, path))) throw failure;
       return empty;
     });
   }

@@ -212,7 +212,7 @@ export class UnionFs implements Filesystem {
     try {
       return this.#names.enter(node, name);
     } catch (error) {
-      if (error !== ENOENT) throw error;
+      if (error !== ENOENT || this.#lower.unsure) throw error;
       this.#tree.detach(node, name); // removed by somebody else
       const absent = this.#answers.absent();
       if (absent === undefined) throw error;
