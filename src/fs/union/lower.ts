@@ -220,7 +220,7 @@ export class Lower implements Sight<Branch> {
   }
 
   /** A descriptor of O_PATH for the caller to close, or an errno negated: of the root, or of what is below it. */
-  open({ fd }: Branch, path: string): number {
+  open({ fd }: Pick<Branch, 'fd'>, path: string): number {
     if (path === '') return openat(fd, this.#scratch.name('.'), PATH, 0);
     if (path.length > LONG) return this.#byPieces(fd, path);
     const text = this.#scratch.text(path);

@@ -99,7 +99,7 @@ export class UnionFs implements Filesystem {
     const cloner = new Cloner(lower, scratch, all);
     const across = new Across(lower, tree, cloner);
     const mover = new Mover(lower, cloner, scratch, all);
-    const listing = new Listing(lower, numbers, scratch);
+    const listing = new Listing({ lower, numbers, values, scratch });
     const common = { served, values, scratch, tree, lower, numbers, cloner, across, mover, listing };
     const answers = new Answers(common);
     const renamer = new Renamer(common, all, (path) => listing.isEmpty(path));
@@ -182,6 +182,7 @@ export class UnionFs implements Filesystem {
   destroy(): void {
     if (!this.#once.end()) return;
     this.#files.closeAll();
+    this.#listing.close();
     for (const { node } of this.#directories.all()) node.opens--;
     this.nodes.forgetAll();
     this.#lower.close();
@@ -368,9 +369,9 @@ export class UnionFs implements Filesystem {
     return { fh, open_flags: this.#values['cache.readdir'] ? FOPEN_CACHE_DIR : 0 };
   }
   /** Never with lookups: each would ask a policy of a file that a listing does not need. */
-  readdir(_: Request, { fh, offset }: Args<'READDIR'>, reply: DirectoryReply) {
+  readdir(_: Request, { fh, offset }: Args<'READDIR'>, reply: DirectoryReply): void | Promise<void> {
     const open = this.#directories.get(fh);
-    this.#listing.list(open, this.#pathOrNone(open.node), offset, reply);
+    return this.#listing.list(open, this.#pathOrNone(open.node), offset, reply);
   }
   #pathOrNone(node: UnionNode): string | undefined {
     return node.held === undefined ? this.#tree.path(node) : undefined;
