@@ -15,7 +15,7 @@ import type { UnionNode, UnionTree } from './tree.ts';
 import { OPENED, openedLayout } from './words.ts';
 
 /** A name that was found in a directory. */
-export interface Found {
+export interface Entry {
   readonly name: string;
   /** A DT_ constant. */
   readonly type: number;
@@ -63,7 +63,7 @@ export class OpenDirectory {
   }
 
   /** What is at a place; undefined of an empty one, and behind the last. */
-  at(place: number): Found | undefined {
+  at(place: number): Entry | undefined {
     const heap = this.#heap;
     const block = this.#word(OPENED.BLOCK);
     const entry = place < this.size ? heap.get(block + place) : 0;
@@ -78,11 +78,11 @@ export class OpenDirectory {
     };
   }
   /** All places. */
-  all(): (Found | undefined)[] {
+  all(): (Entry | undefined)[] {
     return Array.from({ length: this.size }, (_, place) => this.at(place));
   }
   /** Puts these in their place. */
-  replace(entries: readonly (Found | undefined)[]): void {
+  replace(entries: readonly (Entry | undefined)[]): void {
     const heap = this.#heap;
     const names = entries.map((entry) => (entry === undefined ? undefined : encodeName(entry.name)));
     const words = names.reduce((sum, name) => sum + (name === undefined ? 0 : NAME + Math.ceil(name.length / 4)), 0);

@@ -54,7 +54,7 @@ export const policyOrNot: Kind<PolicyName | false> = {
           : needed(`true, false, or one of ${POLICY_NAMES.join(', ')}`),
   print: String,
 };
-/** mergerfs' ways to read directories: how many threads, how many waiting. One thread serves here, so all are `seq`. */
+/** Ways to read directories: by how many threads, and how many tasks may wait, of which there is no limit here. @see reading.ts */
 export const readdirWay: Kind<string> = {
   form: 'seq|cosr[:N[:M]]|cor[:N[:M]]',
   parse: (text) =>

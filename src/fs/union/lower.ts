@@ -6,7 +6,7 @@
  * Descriptors are of O_PATH. What a policy has looked at stays open until the operation is over (`during`), so that what is done
  * next is done on the very file that was chosen.
  */
-import { ELOOP, ENOENT, ENOSYS, EXDEV } from '../../abi/errno.ts';
+import { ELOOP, ENOENT, ENOSYS, ENOTDIR, EXDEV } from '../../abi/errno.ts';
 import { closeQuietly, fstatfs, openat, openat2, statx } from '../../abi/files.ts';
 import { fuse_statx } from '../../abi/fuse.ts';
 import { Memory } from '../../abi/memory.ts';
@@ -101,6 +101,8 @@ export class Lower implements Sight<Branch> {
   /** What is open for the operation that is under way: a branch and its descriptor by turns. */
   readonly #looked: { readonly branch: Branch; fd: number }[] = [];
   #turn = 0;
+  /** Whether a branch, in the choice that was made last, could not say whether it has the file: then it has not, but is not known not to. */
+  unsure = false;
 
   constructor(values: Values, random: Random, scratch: Scratch) {
     this.#values = values;
@@ -224,12 +226,16 @@ export class Lower implements Sight<Branch> {
     branches = this.branches,
   ): Branch[] {
     this.#turn++;
+    this.unsure = false;
     return choose(name, category, { branches, path, sight: this, random: this.#random });
   }
 
   exists(branch: Branch, path: string): boolean {
     const fd = this.open(branch, path);
-    if (fd < 0) return false;
+    if (fd < 0) {
+      this.unsure ||= fd !== -ENOENT.errno && fd !== -ENOTDIR.errno && fd !== -ELOOP.errno;
+      return false;
+    }
     this.#looked.push({ branch, fd });
     return true;
   }
@@ -260,7 +266,7 @@ export class Lower implements Sight<Branch> {
   }
 
   /** A descriptor of O_PATH for the caller to close, or an errno negated: of the root, or of what is below it. */
-  open({ fd }: Branch, path: string): number {
+  open({ fd }: Pick<Branch, 'fd'>, path: string): number {
     if (path === '') return openat(fd, this.#scratch.name('.'), PATH, 0);
     if (path.length > LONG) return this.#byPieces(fd, path);
     const text = this.#scratch.text(path);

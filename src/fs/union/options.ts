@@ -54,7 +54,7 @@ const plain = {
   'export-support': fixed(flag, true, 'serve NFS'),
   'flush-on-close': row(oneOf('never', 'always', 'opened-for-write'), 'opened-for-write', 'whether close(2) closes on the branch'),
   'follow-symlinks': row(oneOf('never', 'directory', 'regular', 'all'), 'never', 'which symlinks are shown as what they lead to'),
-  'func.readdir': row(readdirWay, 'seq', 'how directories are read: all are seq here'),
+  'func.readdir': row(readdirWay, 'seq', 'branches in turn, opened at once, or opened and read at once'),
   'ignorepponrename': row(flag, false, 'rename and link clone paths, whatever the create policy'),
   'inodecalc': row(oneOf(...INODE_CALC), 'hybrid-hash', 'what inode numbers are of'),
   'lazy-umount-mountpoint': fixed(flag, false, 'detach what is mounted at DIR first'),

@@ -399,6 +399,10 @@ export class UnionTree {
       return true;
     });
   }
+  /** How many are reached so. */
+  get held(): number {
+    return [...this.table.all()].filter((shared) => this.#of(shared).held !== undefined).length;
+  }
   /** A handle more. */
   opened(node: UnionNode): void {
     this.table.hold(node.shared);

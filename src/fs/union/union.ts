@@ -128,7 +128,7 @@ export class UnionFs implements Filesystem {
       this.#update(() => lower.markReadonly(branch)),
     );
     const mover = new Mover(lower, cloner, scratch, all);
-    const listing = new Listing(lower, numbers, scratch);
+    const listing = new Listing({ lower, numbers, values, scratch });
     const { generation } = shared;
     const common = { values, scratch, tree, turns, lower, numbers, cloner, across, mover, listing, generation };
     const answers = new Answers(common);
@@ -180,6 +180,10 @@ export class UnionFs implements Filesystem {
   get nodes() {
     return this.#tree.table;
   }
+  /** How many files that have lost their names are held by descriptors. */
+  get held(): number {
+    return this.#tree.held;
+  }
   /** How many files and directories are open through the mount. */
   get opened(): number {
     return this.#files.size + this.#directories.size;
@@ -229,6 +233,7 @@ export class UnionFs implements Filesystem {
   /** Closes all that is open; the last thread of several what they share. Also for one that was never mounted. */
   destroy(): void {
     if (!this.#once.end()) return;
+    this.#listing.close();
     this.#lower.close();
     if (this.#cells.add(WORDS.THREADS, -1) > 1) return;
     this.#files.closeAll();
@@ -278,7 +283,7 @@ export class UnionFs implements Filesystem {
     try {
       return this.#names.enter(node, name);
     } catch (error) {
-      if (error !== ENOENT) throw error;
+      if (error !== ENOENT || this.#lower.unsure) throw error;
       this.#tree.detach(node, name); // removed by somebody else
       const absent = this.#answers.absent();
       if (absent === undefined) throw error;
@@ -455,9 +460,9 @@ export class UnionFs implements Filesystem {
     return { fh: this.#directories.open(node), open_flags: this.#values['cache.readdir'] ? FOPEN_CACHE_DIR : 0 };
   }
   /** Never with lookups: each would ask a policy of a file that a listing does not need. */
-  readdir(_: Request, { fh, offset }: Args<'READDIR'>, reply: DirectoryReply) {
+  readdir(_: Request, { fh, offset }: Args<'READDIR'>, reply: DirectoryReply): void | Promise<void> {
     const open = this.#directories.get(fh);
-    this.#together(() => this.#listing.list(open, this.#pathOrNone(this.#node(open.nodeid)), offset, reply));
+    return this.#together(() => this.#listing.list(open, this.#pathOrNone(this.#node(open.nodeid)), offset, reply));
   }
   #pathOrNone(node: UnionNode): string | undefined {
     return node.held === undefined ? this.#tree.path(node) : undefined;
