@@ -68,15 +68,20 @@ export class Across {
     });
   }
 
-  /** Removes what is at a path from each branch; where it is done, the files that were there, good during the call. */
+  /**
+   * Removes what is at a path from each branch; where it is done, the files that were there, good during the call. `allowed` is asked
+   * before, with what was chosen, and may throw.
+   */
   remove(
     name: 'unlink' | 'rmdir',
     path: string,
     call: (dirfd: number, name: string) => void,
     removed: (fd: number, branch: Branch) => void,
+    allowed: (branches: readonly Branch[]) => void = () => {},
   ): void {
     this.#lower.during(() => {
       const branches = this.#lower.choose(name, path);
+      allowed(branches);
       const files = branches.map((branch) => this.#lower.descriptor(branch));
       const failures = this.#each(branches, (branch) => {
         const { dirfd, name: last } = this.#lower.parent(branch, path);
@@ -129,9 +134,10 @@ export class Across {
     return branch === from || this.#lower.exists(branch, directory);
   }
   #cloning<T>(from: Branch, branch: Branch, directory: string, act: (dirfd: number) => T): T {
+    const dirfd = this.#lower.descriptor(from); // which was looked at last
     const made = this.#cloner.path(from, branch, directory);
     try {
-      return act(this.#lower.look(branch, directory));
+      return act(branch === from ? dirfd : this.#lower.look(branch, directory));
     } catch (error) {
       this.#cloner.unmake(branch, made);
       throw error;

@@ -221,16 +221,28 @@ export class Names {
     component(name);
     const parent = this.#node(nodeid);
     const path = this.#tree.below(parent, name);
-    this.#lower.during(() => this.#lower.choose('rmdir', path)); // what it refuses comes first
-    if (!this.#listing.isEmpty(path)) throw ENOTEMPTY;
-    this.#remove(parent, name, 'rmdir', AT_REMOVEDIR);
+    this.#remove(parent, name, 'rmdir', AT_REMOVEDIR, (chosen) => {
+      // Of one that is on a single branch the filesystem there says it.
+      const merged = chosen.length > 1 || this.#lower.branches.some((b) => b !== chosen[0] && this.#isThere(b, path));
+      if (merged && !this.#listing.isEmpty(path)) throw ENOTEMPTY;
+    });
   }
-  #remove(parent: UnionNode, name: string, by: 'unlink' | 'rmdir', flags: number): void {
+  #isThere(branch: Branch, path: string): boolean {
+    return this.#lower.during(() => this.#lower.exists(branch, path));
+  }
+  #remove(
+    parent: UnionNode,
+    name: string,
+    by: 'unlink' | 'rmdir',
+    flags: number,
+    allowed?: (branches: readonly Branch[]) => void,
+  ): void {
     this.#across.remove(
       by,
       this.#tree.below(parent, name),
       (dirfd, last) => done(unlinkat(dirfd, this.#scratch.name(last), flags)),
       (fd, branch) => this.#unnamed(this.#tree.detach(parent, name), fd, branch),
+      allowed,
     );
   }
   /** A node that has lost its last name is held for those who have its file. */
