@@ -2,15 +2,19 @@
  * What threads share of a union, without threads: two UnionFs over the same memory, called by turns. What one does the other has to
  * know: nodes and their names, open files and directories, options, branches.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { EBADF, ENOENT, ENOSPC, ESTALE } from '../../src/abi/errno.ts';
 import { O_RDWR, S_IFREG } from '../../src/abi/posix.ts';
 import { UnionFs } from '../../src/fs/index.ts';
 import { Data } from '../../src/fs/passthrough/data.ts';
-import { shareUnion } from '../../src/fs/union/shared.ts';
+import { SharedCells } from '../../src/fs/shared/cells.ts';
+import { LockError } from '../../src/fs/shared/lock.ts';
+import { acquireShared, releaseShared } from '../../src/fs/shared/rwlock.ts';
+import { shareUnion, type UnionShared } from '../../src/fs/union/shared.ts';
 import { Turns } from '../../src/fs/union/turns.ts';
+import { WORDS } from '../../src/fs/union/words.ts';
 import { temporary } from '../support.ts';
 import { at, Client } from './union-support.ts';
 
@@ -18,6 +22,7 @@ let dir: string;
 let one: Client;
 let other: Client;
 let before: number;
+let shared: UnionShared;
 const descriptors = () => readdirSync('/proc/self/fd').length;
 beforeEach(() => {
   dir = temporary();
@@ -36,7 +41,7 @@ afterEach(() => {
 });
 function begin(options: Record<string, string> = {}): void {
   const branches = ['a', 'b'].map((each) => join(dir, each)).join(':');
-  const shared = shareUnion({ branches, options: { minfreespace: '0', 'category.create': 'ff', ...options } });
+  shared = shareUnion({ branches, options: { minfreespace: '0', 'category.create': 'ff', ...options } });
   [one, other] = [new Client(new UnionFs(shared)), new Client(new UnionFs(shared))];
 }
 /** Ends those that are there, and begins with other options. */
@@ -102,6 +107,28 @@ describe('nodes', () => {
     for (const each of other.fs.nodes.counted) other.fs.forget(at(0), { nodeid: each.nodeid, nlookup: each.nlookup });
     expect(one.fs.nodes.size).toBe(2);
     expect(one.list('d/e')).toEqual(['f']);
+  });
+});
+
+describe('a lock that is not given back', () => {
+  test('is waited for as long as no thread has ended, and no longer', () => {
+    one.put('f', 'text');
+    const cells = new SharedCells(shared.words);
+    const waiting = new Client(new UnionFs(shared, {}, Math.random, { patience: 100, spins: 0 }));
+    acquireShared(cells, WORDS.PATHS_LOCK); // by a thread that looks something up, and dies
+    const { load } = SharedCells.prototype;
+    let asked = 0;
+    vi.spyOn(SharedCells.prototype, 'load').mockImplementation(function (this: SharedCells, at) {
+      if (at !== WORDS.ENDING) return load.call(this, at);
+      return ++asked < 3 ? 0 : 1;
+    });
+    expect(() => waiting.unlink('f')).toThrow(LockError);
+    expect(asked).toBe(3);
+    expect(existsSync(join(dir, 'a/f'))).toBe(true);
+    vi.restoreAllMocks();
+    releaseShared(cells, WORDS.PATHS_LOCK);
+    waiting.unlink('f');
+    waiting.fs.destroy();
   });
 });
 

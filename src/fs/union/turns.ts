@@ -10,8 +10,12 @@
  * - `changing`, `moving`: what is in files; and a file goes to another branch (moveonenospc), which nobody may write to meanwhile.
  *
  * A thread that is alone comes into all of them. On one thread there is nothing to wait for, and nothing is counted.
+ *
+ * What one does alone takes as long as its disks do: minutes, where a file is copied. So who waits does not take it for dead as long as no thread has
+ * ended. Where one has, the mount is at its end, and who waits for a lock that was left behind gives up.
  */
 import type { Cells } from '../shared/cells.ts';
+import { LockError } from '../shared/lock.ts';
 import { acquireAlone, acquireShared, releaseAlone, releaseShared } from '../shared/rwlock.ts';
 import { WORDS } from './words.ts';
 
@@ -33,7 +37,7 @@ export class Turns {
   }
   alone<T>(call: () => T): T {
     if (!this.#several || this.#alone) return call();
-    acquireAlone(this.#cells, WORDS.PATHS_LOCK);
+    this.#patiently(acquireAlone, WORDS.PATHS_LOCK);
     this.#alone = true;
     try {
       return call();
@@ -62,7 +66,7 @@ export class Turns {
   moving<T>(call: () => T): T {
     return this.alone(() => {
       if (!this.#several) return call();
-      acquireAlone(this.#cells, WORDS.DATA_LOCK);
+      this.#patiently(acquireAlone, WORDS.DATA_LOCK);
       try {
         return call();
       } finally {
@@ -70,9 +74,18 @@ export class Turns {
       }
     });
   }
+  #patiently(acquire: (cells: Cells, at: number) => void, lock: number): void {
+    for (;;) {
+      try {
+        return acquire(this.#cells, lock);
+      } catch (error) {
+        if (!(error instanceof LockError) || this.#cells.load(WORDS.ENDING) !== 0) throw error;
+      }
+    }
+  }
   #shared<T>(lock: number, call: () => T): T {
     if (!this.#several) return call();
-    acquireShared(this.#cells, lock);
+    this.#patiently(acquireShared, lock);
     try {
       return call();
     } finally {

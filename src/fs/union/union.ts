@@ -43,7 +43,7 @@ import { ioctl } from '../passthrough/ioctl.ts';
 import { done, Scratch } from '../passthrough/scratch.ts';
 import { setOwnerModeTimes } from '../passthrough/setattr.ts';
 import { LowerXattrs } from '../passthrough/xattrs.ts';
-import { SharedCells } from '../shared/cells.ts';
+import { SharedCells, type Waiting } from '../shared/cells.ts';
 import { Heap } from '../shared/heap.ts';
 import { Across } from './across.ts';
 import { Answers, type Entry, fullPath } from './answers.ts';
@@ -103,12 +103,17 @@ export class UnionFs implements Filesystem {
 
   /**
    * Serves branches, on one thread; or takes part in serving what threads share (union-module.ts). RangeError and SystemError, in one
-   * line. `calls` and `chance` are in place of the system's.
+   * line. `calls` and `chance` are in place of the system's, `waiting` says how locks of threads are waited for.
    */
-  constructor(served: UnionOptions | UnionShared, calls: Partial<Calls> = {}, chance: Random = chanceOf(served)) {
+  constructor(
+    served: UnionOptions | UnionShared,
+    calls: Partial<Calls> = {},
+    chance: Random = chanceOf(served),
+    waiting?: Waiting,
+  ) {
     const alone = !('nodes' in served);
     const shared = alone ? shareUnion(served) : served;
-    const cells = new SharedCells(shared.words, { patience: PATIENCE });
+    const cells = new SharedCells(shared.words, waiting);
     const heap = new Heap(shared.heap);
     const options = new Options();
     const { values } = options;
@@ -235,6 +240,7 @@ export class UnionFs implements Filesystem {
     if (!this.#once.end()) return;
     this.#listing.close();
     this.#lower.close();
+    this.#cells.store(WORDS.ENDING, 1);
     if (this.#cells.add(WORDS.THREADS, -1) > 1) return;
     this.#files.closeAll();
     this.#tree.forgetAll();
@@ -510,9 +516,6 @@ export class UnionFs implements Filesystem {
 }
 
 const chanceOf = ({ seed }: UnionOptions | UnionShared): Random => (seed === undefined ? Math.random : seeded(seed));
-
-/** What one thread does alone may take as long as it takes to copy a file, so this long others wait for it, in ms. */
-const PATIENCE = 3_600_000;
 
 /** The duties that a union with these options takes on. */
 function promisesOf(values: Values): Promised[] {

@@ -22,8 +22,9 @@ export const WORDS = {
   PATHS_LOCK: take(RWLOCK),
   /** Who changes what is in files, and who moves files. */
   DATA_LOCK: take(RWLOCK),
-  /** Threads that have begun and not ended. */
+  /** Threads that have begun and not ended; and whether one has ended, so that the others are about to. */
   THREADS: take(1),
+  ENDING: take(1),
 } as const;
 /** How many there are. */
 export const ALL_WORDS = next;
