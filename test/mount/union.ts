@@ -49,7 +49,14 @@ export async function union({
       options: { minfreespace: '0', ...options },
       ...(seed !== undefined && { seed }),
     });
-    const all = { allowOther: true, defaultPermissions: true, dev: true, suid: true, ...mount };
+    const all = {
+      ...filesystem.mountOptions,
+      allowOther: true,
+      defaultPermissions: true,
+      dev: true,
+      suid: true,
+      ...mount,
+    };
     const m = await mounted(filesystem, all, { watchdog: WATCHDOG });
     return {
       ...{ dir: m.dir, branches: directories, filesystem },

@@ -57,7 +57,7 @@ import { component, Names } from './names.ts';
 import type { FunctionName, Values } from './options.ts';
 import { type Mode, type Random, type Space, seeded } from './policies.ts';
 import { Renamer } from './rename.ts';
-import { type Served, servedOptions, type UnionOptions } from './served.ts';
+import { mountOptionsOf, type Served, servedOptions, type UnionMountOptions, type UnionOptions } from './served.ts';
 import { statfsOf } from './statfs.ts';
 import { type UnionNode, UnionTree } from './tree.ts';
 import { UnionXattrs } from './xattrs.ts';
@@ -132,6 +132,10 @@ export class UnionFs implements Filesystem {
 
   get nodes() {
     return this.#tree.table;
+  }
+  /** What of its options is the mount's: for `mount(filesystem, directory, { ...filesystem.mountOptions })`. */
+  get mountOptions(): UnionMountOptions {
+    return mountOptionsOf(this.#served.options);
   }
   /** How many files and directories are open through the mount. */
   get opened(): number {
@@ -417,7 +421,9 @@ const chanceOf = ({ seed }: UnionOptions): Random => (seed === undefined ? Math.
 
 /** The duties that a union with these options takes on. */
 function promisesOf(values: Values): Promised[] {
-  const promises: Promised[] = ['ATOMIC_O_TRUNC', 'HANDLE_KILLPRIV_V2', 'HAS_IOCTL_DIR', 'DONT_MASK', 'POSIX_ACL'];
+  const promises: Promised[] = ['ATOMIC_O_TRUNC', 'HANDLE_KILLPRIV_V2', 'HAS_IOCTL_DIR', 'DONT_MASK'];
+  if (values['posix-acl']) promises.push('POSIX_ACL');
+  if (values['allow-idmap']) promises.push('ALLOW_IDMAP');
   if (values['export-support']) promises.push('EXPORT_SUPPORT');
   if (values['cache.symlinks']) promises.push('CACHE_SYMLINKS');
   if (values['cache.writeback']) promises.push('WRITEBACK_CACHE');
