@@ -14,6 +14,7 @@ source, target, lower, upper = sys.argv[1:]
 ready, go = os.pipe(), os.pipe()
 child = os.fork()
 if child == 0:
+    os.close(go[1])                                        # or it would wait for itself
     C(272, 0x10000000)                                     # unshare(CLONE_NEWUSER)
     os.write(ready[1], b'x'); os.read(go[0], 1); os._exit(0)
 os.read(ready[0], 1)
