@@ -3,8 +3,11 @@ import { mkdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EINVAL, ENODATA, EROFS } from '../../src/abi/errno.ts';
+import { pageSize } from '../../src/abi/syscall.ts';
+import { UnionFs } from '../../src/fs/index.ts';
+import { FOREIGN } from '../../src/fs/union/foreign.ts';
 import { FUNCTIONS, Options, optionHelp } from '../../src/fs/union/options.ts';
-import { servedOptions } from '../../src/fs/union/served.ts';
+import { mountOptionsOf, servedOptions } from '../../src/fs/union/served.ts';
 import { temporary } from '../support.ts';
 
 let dir: string;
@@ -52,6 +55,66 @@ test.each([
   ['passthrough.io', 'w', 'option passthrough.io is w: one of off, ro, wo, rw is needed'],
   ['xattr', 'none', 'option xattr is none: one of passthrough, noattr, nosys is needed'],
 ])('%s=%s is refused', (name, text, message) => expect(() => new Options().set(name, text)).toThrow(message));
+
+describe('options that mergerfs has', () => {
+  /** Of its versions 2.33.5 (the manual page) to 2.42 (config.cpp), by their names there. */
+  const MERGERFS = `
+    allow-idmap async-read atomic-o-trunc auto-cache big-writes branches branches-mount-timeout branches-mount-timeout-fail cache.attr
+    cache.entry cache.files cache.files.process-names cache.negative-entry cache.open cache.readdir cache.statfs cache.symlinks
+    cache.writeback category.action category.create category.search config debug defaults direct-io direct-io-allow-mmap dropcacheonclose
+    export-support flush-on-close follow-symlinks fsname func.access func.chmod func.chown func.create func.getattr func.getxattr func.link
+    func.listxattr func.mkdir func.mknod func.open func.readdir func.readlink func.removexattr func.rename func.rmdir func.setxattr
+    func.symlink func.truncate func.unlink func.utimens fuse-msg-size gid gid-cache.expire-timeout gid-cache.remove-timeout handle-killpriv
+    handle-killpriv-v2 hard-remove ignorepponrename inodecalc kernel-cache kernel-permissions-check lazy-umount-mountpoint link-cow
+    link-exdev log.file log.metrics minfreespace mount mountpoint moveonenospc negative-entry never-forget-nodes nfsopenhack no-splice-move
+    no-splice-read no-splice-write noforget nonempty nullrw parallel-direct-writes passthrough.io passthrough.max-stack-depth pid
+    pin-threads posix-acl process-thread-count process-thread-queue-depth proxy-ioprio read-thread-count readahead remember remember-nodes
+    rename-exdev scheduling-priority security-capability splice-move splice-read splice-write srcmounts statfs statfs-ignore symlinkify
+    symlinkify-timeout threads uid umask use-ino version xattr
+  `
+    .trim()
+    .split(/\s+/u);
+
+  test('are options here, or taken, or it is said what to do', () => {
+    const here = new Set<string>([...Options.names, ...Object.keys(FOREIGN)]);
+    expect(MERGERFS.filter((name) => !here.has(name))).toEqual([]);
+    expect(Object.keys(FOREIGN).filter((name) => !MERGERFS.includes(name) || Options.names.includes(name))).toEqual([]);
+    for (const [name, { taken, instead }] of Object.entries(FOREIGN)) {
+      const options = new Options();
+      const before = { ...options.values };
+      for (const text of taken === 'any' ? ['', 'true', '7'] : taken) options.set(name.replaceAll('-', '_'), text);
+      expect(options.values).toEqual(before);
+      if (taken === 'any') continue;
+      expect(() => options.set(name, 'no such')).toThrow(`option ${name}=no such is not for a union: ${instead}`);
+      expect(instead.length, name).toBeGreaterThan(10);
+    }
+    expect(new Options().get('use-ino'), 'is no option').toBe(undefined);
+    expect(() => new Options().change('use-ino', 'true')).toThrow(ENODATA);
+  });
+
+  test.each([
+    ['1', 1, 4096],
+    ['256', 256, 1 << 20],
+    ['2M', 512, 2 << 20],
+    ['5000', 5000, 5000 * 4096],
+    ['5000B', 2, 8192],
+  ])('fuse-msg-size=%s is of pages, or a size', (text, count, size) => {
+    const options = new Options();
+    options.set('fuse-msg-size', text);
+    expect(options.get('fuse-msg-size')).toBe(`${count}`);
+    expect(mountOptionsOf(options)).toEqual({ maxWrite: size, maxPages: Math.ceil(size / pageSize) });
+  });
+  test('what is the mount’s is said', () => {
+    expect(mountOptionsOf(new Options())).toEqual({});
+    const fs = new UnionFs({ branches: join(dir, 'a'), options: { 'posix-acl': 'false', 'allow-idmap': 'true' } });
+    expect([fs.mountOptions, fs.promises.includes('POSIX_ACL'), fs.promises.includes('ALLOW_IDMAP')]).toEqual([
+      ...[{ defaultPermissions: true }, false, true],
+    ]);
+    fs.destroy();
+    for (const wrong of ['0', '65536', '1X'])
+      expect(() => new Options().set('fuse-msg-size', wrong)).toThrow(/^option fuse-msg-size is .* is needed/u);
+  });
+});
 
 describe('a configuration file', () => {
   const file = (name: string, text: string) => {

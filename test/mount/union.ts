@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, readdirSync, readlinkSync, rmdirSync, rmSync } fr
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { UnionFs, type UnionOptions } from '../../src/fs/index.ts';
+import { mountOptionsOf, servedOptions } from '../../src/fs/union/served.ts';
 import { type Hooks, type Mount, mount } from '../../src/mount.ts';
 import type { MountOptions } from '../../src/options.ts';
 import { type Kind, native } from '../random/native.ts';
@@ -53,7 +54,8 @@ export async function union({
       options: { minfreespace: '0', ...options },
       ...(seed !== undefined && { seed }),
     };
-    const all = { allowOther: true, defaultPermissions: true, dev: true, suid: true, ...mountOptions };
+    const own = mountOptionsOf(servedOptions(wishes).options);
+    const all = { ...own, allowOther: true, defaultPermissions: true, dev: true, suid: true, ...mountOptions };
     const m = await (all.threads === undefined ? onThis(wishes, all) : onThreads(wishes, lower.dir, all));
     return {
       ...{ dir: m.dir, branches: directories, mount: m.mount },

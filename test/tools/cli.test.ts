@@ -114,6 +114,11 @@ describe('the command line', () => {
       'mount union /tmp a -o category.create=most',
       /^rawfuse: option category\.create is most: one of all, epall, .* is needed$/,
     ],
+    ['mount union /tmp a -o link_cow=some', /^rawfuse: option link_cow is some: true or false is needed$/],
+    [
+      'mount union /tmp a -o scheduling-priority=5',
+      /^rawfuse: option scheduling-priority=5 is not for a union: start it with nice\(1\)$/,
+    ],
     ['mount union /tmp a -o category.creat=mfs', /^rawfuse: unknown option category\.creat/],
     ['union df', /^rawfuse: union takes what to show, and a directory: rawfuse union df DIR$/],
     ['mount memory a --frob', /^rawfuse: Unknown option '--frob': see rawfuse help$/],
@@ -413,16 +418,21 @@ describe('a union', () => {
     },
   );
 
-  kernelTest('lazy-umount-mountpoint takes away what is mounted there', async () => {
-    const { parent, mnt } = place();
-    const branch = join(parent, 'branch');
-    for (const each of [branch, mnt]) mkdirSync(each);
-    await tmpfs(mnt);
-    const { child, ended } = await mountingWhat(['union', branch], mnt, '-o', 'lazy-umount-mountpoint');
-    child.kill('SIGINT');
-    await ended;
-    expect(mountAt(mnt), 'the tmpfs below').toBeUndefined();
-  });
+  kernelTest(
+    'lazy-umount-mountpoint takes away what is mounted there, fuse_msg_size is what the mount agrees to',
+    async () => {
+      const { parent, mnt } = place();
+      const branch = join(parent, 'branch');
+      for (const each of [branch, mnt]) mkdirSync(each);
+      await tmpfs(mnt);
+      const options = 'lazy_umount_mountpoint,fuse_msg_size=2,posix-acl=false,use_ino,big_writes,async-read=true';
+      const { child, ended } = await mountingWhat(['union', branch], mnt, '-o', options, '--trace');
+      child.kill('SIGINT');
+      const { stdout } = await ended;
+      expect(/ max_write=(\d+)/u.exec(stdout)?.[1]).toBe('8192');
+      expect(mountAt(mnt), 'the tmpfs below').toBeUndefined();
+    },
+  );
 });
 
 kernelTest('aborted through fusectl it ends with status 1, says so, and leaves no dead mount', async () => {

@@ -28,6 +28,10 @@ export interface Mountable {
   readonly source?: 'directory' | 'branches';
   /** Its own options in `-o`: the form they are written in, by name, and what they mean. */
   readonly options: Readonly<Record<string, { readonly form: string; readonly help: string }>>;
+  /** What else it takes in `-o`, other spellings among them; absent where that is all. */
+  readonly spellings?: readonly string[];
+  /** What of its own options is the mount's; what `-o` says of the mount holds. UsageError. */
+  mountOptions?(own: Readonly<Record<string, string>>, source: string, directory: string): MountOptions;
   /** Makes one from these options as they are written; absent where there is a module alone. UsageError. */
   make?(own: Readonly<Record<string, string>>, source: string, directory: string): Filesystem;
   /** What is to be done, or waited for, before it is made to be served. */
@@ -166,12 +170,19 @@ ${EXIT_CODES}
     const trace = TRACES.find((each) => each === (values.trace ?? (values['foreground-trace'] ? 'text' : undefined)));
     if (values.trace !== undefined && trace === undefined)
       throw new UsageError(`--trace=${values.trace}: --trace or --trace=json is needed`);
-    const divided = (values.options ?? []).map((text) => divideOptions(text, Object.keys(what.options)));
+    const divided = (values.options ?? []).map((text) =>
+      divideOptions(text, what.spellings ?? Object.keys(what.options)),
+    );
     const own: MountRequest['own'] = laterLast(divided.map((each) => each.own));
     const written = divided.map(({ rest }) => parseOptions(rest));
     const threads = values['single-thread'] && values.threads !== undefined ? '1' : values.threads;
     const options = checkOptions(
-      Object.assign({}, ...written, transport && { transport }, threads && parseOptions(`threads=${threads}`)),
+      Object.assign(
+        { ...what.mountOptions?.(own, source, directory) },
+        ...written,
+        transport && { transport },
+        threads && parseOptions(`threads=${threads}`),
+      ),
     );
     if (what.make !== undefined) {
       const filesystem = what.make(own, source, directory);

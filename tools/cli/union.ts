@@ -5,9 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MNT_DETACH, UMOUNT_NOFOLLOW } from '../../src/abi/posix.ts';
 import { umount2 } from '../../src/abi/syscall.ts';
 import { UnionFs, type UnionOptions } from '../../src/fs/index.ts';
-import { optionHelp } from '../../src/fs/union/options.ts';
-import { type Served, servedOptions } from '../../src/fs/union/served.ts';
+import { Options, optionHelp } from '../../src/fs/union/options.ts';
+import { mountOptionsOf, type Served, servedOptions } from '../../src/fs/union/served.ts';
 import { mountAt } from '../../src/mountinfo.ts';
+import { mountOptions } from '../../src/options.ts';
 import { Failure, mountPath, UsageError } from './command.ts';
 import type { Mountable } from './mount.ts';
 
@@ -39,6 +40,9 @@ export const union: Mountable = {
     checked(options);
     return options;
   },
+  // What the mount has by the same name is the mount's.
+  spellings: Options.spellings.filter((name) => !Object.hasOwn(mountOptions, name)),
+  mountOptions: (own, branches, directory) => mountOptionsOf(checked(wishes(own, branches, directory)).options),
   make(own, branches, directory) {
     const options = wishes(own, branches, directory);
     checked(options);

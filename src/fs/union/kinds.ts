@@ -13,6 +13,8 @@ const needed = (what: string): never => {
   throw new RangeError(`${what} is needed`);
 };
 
+/** Of whatever size the machine's are: mergerfs counts these. */
+export const PAGE = 4096;
 const TRUE = ['true', '1', 'on', 'yes', ''];
 const FALSE = ['false', '0', 'off', 'no'];
 export const flag: Kind<boolean> = {
@@ -26,6 +28,15 @@ export const seconds: Kind<number> = {
   print: String,
 };
 export const size: Kind<number> = { form: 'SIZE', parse: parseSize, print: printSize };
+/** Pages of 4 KiB, 1 to 65535: how many, or the size of all, rounded up. */
+export const pages: Kind<number> = {
+  form: 'N|SIZE',
+  parse(text) {
+    const number = /^\d+$/u.test(text) ? Number(text) : Math.ceil(parseSize(text) / PAGE);
+    return number >= 1 && number <= 65_535 ? number : needed('1 to 65535 pages of 4 KiB, or a size');
+  },
+  print: String,
+};
 export const words: Kind<string> = {
   form: 'TEXT',
   parse: (text) => (text.includes('\0') ? needed('text') : text),

@@ -5,7 +5,20 @@
 import { readFileSync } from 'node:fs';
 import { EINVAL, ENODATA, EROFS } from '../../abi/errno.ts';
 import type { BranchSetting } from './branches.ts';
-import { branchList, flag, type Kind, oneOf, policy, policyOrNot, readdirWay, seconds, size, words } from './kinds.ts';
+import { FOREIGN, takeForeign } from './foreign.ts';
+import {
+  branchList,
+  flag,
+  type Kind,
+  oneOf,
+  pages,
+  policy,
+  policyOrNot,
+  readdirWay,
+  seconds,
+  size,
+  words,
+} from './kinds.ts';
 import { CATEGORIES, type Category, type PolicyName } from './policies.ts';
 import type { Kept } from './state.ts';
 
@@ -38,6 +51,7 @@ export const INODE_CALC = [
 
 // biome-ignore format: a table, an option a line
 const plain = {
+  'allow-idmap': fixed(flag, false, 'allow idmapped mounts of the mount'),
   'branches': row<readonly BranchSetting[]>(branchList, [], 'what is merged'),
   'branches-mount-timeout': fixed(seconds, 0, 'wait so long for branches to be mounted (default 0)'),
   'branches-mount-timeout-fail': fixed(flag, false, 'refuse to mount where that was in vain'),
@@ -55,6 +69,7 @@ const plain = {
   'flush-on-close': row(oneOf('never', 'always', 'opened-for-write'), 'opened-for-write', 'whether close(2) closes on the branch'),
   'follow-symlinks': row(oneOf('never', 'directory', 'regular', 'all'), 'never', 'which symlinks are shown as what they lead to'),
   'func.readdir': row(readdirWay, 'seq', 'branches in turn, opened at once, or opened and read at once'),
+  'fuse-msg-size': fixed(pages, 256, 'pages of 4 KiB in a request at most, or their size (default 1M)'),
   'ignorepponrename': row(flag, false, 'rename and link clone paths, whatever the create policy'),
   'inodecalc': row(oneOf(...INODE_CALC), 'hybrid-hash', 'what inode numbers are of'),
   'lazy-umount-mountpoint': fixed(flag, false, 'detach what is mounted at DIR first'),
@@ -66,6 +81,7 @@ const plain = {
   'nullrw': fixed(flag, false, 'read and write nothing, for measuring'),
   'parallel-direct-writes': row(flag, true, 'several writes at once to a file without page cache'),
   'passthrough.io': fixed(oneOf('off', 'ro', 'wo', 'rw'), 'off', 'the kernel reads and writes files itself that are opened so (default off)'),
+  'posix-acl': fixed(flag, true, 'whether POSIX ACLs count (default true)'),
   'rename-exdev': row(oneOf('passthrough', 'rel-symlink', 'abs-symlink'), 'passthrough', 'what a rename across branches becomes'),
   'security-capability': row(flag, true, 'whether files have security.capability'),
   'statfs': row(oneOf('base', 'full'), 'base', 'statfs(2) of all branches, or of those that have the path'),
@@ -117,6 +133,10 @@ export class Options {
 
   /** All names, sorted. */
   static readonly names: readonly string[] = [...Object.keys(optionHelp), 'branches'].sort();
+  /** What `set` takes: the names, and those of options that are mergerfs' alone, in both spellings. */
+  static readonly spellings: readonly string[] = [...Options.names, ...Object.keys(FOREIGN)].flatMap((name) => [
+    ...new Set([name, name.replaceAll('-', '_')]),
+  ]);
 
   /** Sets an option as it is written. RangeError, in one line; an Error where a configuration file can't be read. */
   set(name: string, text: string, depth = 0): void {
@@ -124,6 +144,7 @@ export class Options {
     const category = CATEGORY.exec(known)?.[1];
     const values: Record<string, unknown> = this.values;
     if (known === CONFIG) return this.#read(text, depth);
+    if (takeForeign(known, text)) return;
     if (category === undefined && !Object.hasOwn(rows, known)) throw new RangeError(`unknown option ${name}`);
     try {
       if (category === undefined) {
@@ -168,11 +189,12 @@ export class Options {
 
   /** All of it, for other threads. */
   kept(known: readonly string[], forgotten: number): Kept {
-    return { values: this.values, config: this.#config, known, forgotten };
+    return { values: this.values, given: [...this.given], config: this.#config, known, forgotten };
   }
   /** Takes over what another thread has kept. */
-  take({ values, config }: Pick<Kept, 'values' | 'config'>): void {
+  take({ values, given, config }: Kept): void {
     Object.assign(this.values, values);
+    for (const name of given) this.given.add(name);
     this.#config = config;
   }
 

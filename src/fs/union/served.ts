@@ -1,4 +1,6 @@
 /** What a UnionFs is asked to serve, checked: branches, options, and where it is mounted. */
+import { pageSize } from '../../abi/syscall.ts';
+import { PAGE } from './kinds.ts';
 import { Options, type Values } from './options.ts';
 
 export interface UnionOptions {
@@ -36,6 +38,21 @@ export function servedAs(options: Options, mountpoint: string): Served {
     checkHanded(options.values);
   };
   return { options, mountpoint, check };
+}
+
+/** What of a union's options is the mount's: to be given to mount(), too. */
+export interface UnionMountOptions {
+  readonly maxPages?: number;
+  readonly maxWrite?: number;
+  readonly defaultPermissions?: boolean;
+}
+export function mountOptionsOf({ values, given }: Options): UnionMountOptions {
+  const size = values['fuse-msg-size'] * PAGE;
+  return {
+    ...(given.has('fuse-msg-size') && { maxPages: Math.ceil(size / pageSize), maxWrite: size }),
+    // With ACLs the kernel checks permissions in any case.
+    ...(!values['posix-acl'] && { defaultPermissions: true }),
+  };
 }
 
 function checkPlaces({ branches }: Values, mountpoint: string): void {

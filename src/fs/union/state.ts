@@ -17,6 +17,8 @@ const LENGTH = 3;
 
 export interface Kept {
   readonly values: Values;
+  /** Which were set, by their own name. */
+  readonly given: readonly string[];
   /** The configuration file that was read last. */
   readonly config: string;
   /** Paths of all branches that there ever were: a branch's number is its place here. */

@@ -54,15 +54,15 @@ import { Directories } from './directories.ts';
 import { OpenFiles } from './files.ts';
 import { InodeNumbers } from './inodes.ts';
 import { Listing } from './listing.ts';
-import { type Branch, Lower } from './lower.ts';
+import type { Branch, Lower } from './lower.ts';
 import { Mover } from './move.ts';
 import { component, Names } from './names.ts';
-import { type FunctionName, Options, type Values } from './options.ts';
+import type { FunctionName, Values } from './options.ts';
 import { type Mode, type Random, type Space, seeded } from './policies.ts';
 import { Renamer } from './rename.ts';
-import { type Served, servedAs, type UnionOptions } from './served.ts';
+import { mountOptionsOf, type UnionMountOptions, type UnionOptions } from './served.ts';
+import { Settings } from './settings.ts';
 import { shareUnion, type UnionShared } from './shared.ts';
-import { type Kept, State } from './state.ts';
 import { statfsOf } from './statfs.ts';
 import { type UnionNode, UnionTree } from './tree.ts';
 import { Turns } from './turns.ts';
@@ -78,11 +78,10 @@ const SETS: readonly (readonly [FunctionName, number])[] = [
 
 export class UnionFs implements Filesystem {
   readonly promises: readonly Promised[];
-  readonly #served: Served;
   readonly #scratch = new Scratch();
   readonly #tree: UnionTree;
   readonly #cells: SharedCells;
-  readonly #state: State;
+  readonly #settings: Settings;
   readonly #turns: Turns;
   readonly #lower: Lower;
   readonly #across: Across;
@@ -95,8 +94,6 @@ export class UnionFs implements Filesystem {
   readonly #xattrs: UnionXattrs;
   readonly #directories: Directories;
   readonly #controlNode: number;
-  /** How often what is known of the branches' space was forgotten, by any thread. */
-  #forgotten = 0;
   #notify: Connection['notify'] | undefined;
   #own: Credentials | undefined;
   readonly #once = new Once();
@@ -115,23 +112,19 @@ export class UnionFs implements Filesystem {
     const shared = alone ? shareUnion(served) : served;
     const cells = new SharedCells(shared.words, waiting);
     const heap = new Heap(shared.heap);
-    const options = new Options();
-    const { values } = options;
     const [scratch, all] = [this.#scratch, { ...CALLS, ...calls }];
+    const settings = new Settings(shared.mountpoint, cells, heap, scratch, chance);
+    const { values, lower } = settings;
     const tree = new UnionTree(shared);
     const turns = new Turns(cells, !alone);
-    this.#served = servedAs(options, shared.mountpoint);
     this.#tree = tree;
     this.#cells = cells;
-    this.#state = new State(cells, heap, WORDS.STATE);
+    this.#settings = settings;
     this.#turns = turns;
     this.#controlNode = shared.control;
-    const lower = new Lower(values, chance, scratch);
     const numbers = new InodeNumbers(values);
     const cloner = new Cloner(lower, scratch, all);
-    const across = new Across({ lower, tree, cloner, turns }, (branch) =>
-      this.#update(() => lower.markReadonly(branch)),
-    );
+    const across = new Across({ lower, tree, cloner, turns }, (branch) => settings.markReadonly(branch));
     const mover = new Mover(lower, cloner, scratch, all);
     const listing = new Listing({ lower, numbers, values, scratch });
     const { generation } = shared;
@@ -139,8 +132,8 @@ export class UnionFs implements Filesystem {
     const answers = new Answers(common);
     const renamer = new Renamer(common, all, (path) => listing.isEmpty(path));
     const files = new OpenFiles(common, shared);
-    const parts = { ...common, served: this.#served, answers, renamer, files, xattrs: new LowerXattrs(scratch) };
-    const control = new Control(options, this.#commands);
+    const parts = { ...common, served: settings.served, answers, renamer, files, xattrs: new LowerXattrs(scratch) };
+    const control = new Control(settings.options, this.#commands);
     this.#lower = lower;
     this.#across = across;
     this.#answers = answers;
@@ -151,34 +144,12 @@ export class UnionFs implements Filesystem {
     this.#names = new Names({ ...parts, credentials: () => this.#credentials });
     this.#directories = new Directories(shared, tree, heap);
     this.#xattrs = new UnionXattrs(parts, control, shared.control);
-    this.#state.look((kept) => {
-      options.take(kept);
-      lower.serve(values.branches);
-    });
-    options.changed = (name) => {
-      this.#served.check();
-      if (name === 'branches' || name === 'config') lower.serve(values.branches);
-    };
+    settings.begin();
     this.promises = promisesOf(values);
   }
-  /** Does what another thread has changed here as well. */
-  readonly #follow = ({ values, config, known, forgotten }: Kept): void => {
-    const { options } = this.#served;
-    options.take({ values, config });
-    this.#lower.follow(values.branches, known);
-    if (forgotten !== this.#forgotten) this.#lower.forgetSpace();
-    this.#forgotten = forgotten;
-  };
-  /** Changes what all threads are to see. */
-  #update(change: () => void): void {
-    this.#state.update(this.#follow, () => {
-      change();
-      return this.#served.options.kept(this.#lower.known, this.#forgotten);
-    });
-  }
   readonly #commands = {
-    gc: () => this.#forgetSpace(),
-    gc1: () => this.#forgetSpace(),
+    gc: () => this.#settings.forgetSpace(),
+    gc1: () => this.#settings.forgetSpace(),
     'invalidate-all-nodes': () => this.#invalidate(),
   };
 
@@ -188,6 +159,10 @@ export class UnionFs implements Filesystem {
   /** How many files that have lost their names are held by descriptors. */
   get held(): number {
     return this.#tree.held;
+  }
+  /** What of its options is the mount's: for `mount(filesystem, directory, { ...filesystem.mountOptions })`. */
+  get mountOptions(): UnionMountOptions {
+    return mountOptionsOf(this.#settings.options);
   }
   /** How many files and directories are open through the mount. */
   get opened(): number {
@@ -199,11 +174,11 @@ export class UnionFs implements Filesystem {
   }
   /** Reads an option as it would be written, undefined for one that there is not. */
   get(name: string): string | undefined {
-    return this.#served.options.get(name);
+    return this.#settings.options.get(name);
   }
   /** Changes an option while it is served, as the control file does. ENODATA, EROFS, EINVAL. */
   set(name: string, text: string): void {
-    this.#update(() => this.#served.options.change(name, text));
+    this.#settings.update(() => this.#settings.options.change(name, text));
   }
   /** Where the create policy would put a file in a directory now. EROFS, ENOSPC, ENOENT. */
   wouldCreate(directory = ''): readonly Branch[] {
@@ -217,7 +192,7 @@ export class UnionFs implements Filesystem {
     });
   }
   get #values() {
-    return this.#served.options.values;
+    return this.#settings.values;
   }
   get #credentials(): Credentials {
     this.#own ??= new Credentials();
@@ -245,11 +220,6 @@ export class UnionFs implements Filesystem {
     this.#files.closeAll();
     this.#tree.forgetAll();
   }
-  /** Within `#update`, as all that is set by the control file. */
-  #forgetSpace(): void {
-    this.#forgotten++;
-    this.#lower.forgetSpace();
-  }
   #invalidate(): void {
     for (const [parent, name] of this.#tree.names()) this.#notify?.inval_entry(parent, name).catch(() => {});
   }
@@ -260,15 +230,15 @@ export class UnionFs implements Filesystem {
 
   /** Looks at what other threads have changed, and calls together with them. */
   #together<T>(call: () => T): T {
-    this.#state.look(this.#follow);
+    this.#settings.look();
     return this.#turns.together(call);
   }
   #making<T>(call: () => T): T {
-    this.#state.look(this.#follow);
+    this.#settings.look();
     return this.#turns.making(call);
   }
   #alone<T>(call: () => T): T {
-    this.#state.look(this.#follow);
+    this.#settings.look();
     return this.#turns.alone(call);
   }
 
@@ -495,13 +465,13 @@ export class UnionFs implements Filesystem {
     );
   }
   syncfs() {
-    this.#state.look(this.#follow);
+    this.#settings.look();
     for (const { fd } of this.#lower.branches) done(syncfs(fd));
   }
 
   setxattr({ nodeid }: Request, args: Args<'SETXATTR'>) {
     const set = () => this.#xattrs.set(this.#node(nodeid), args);
-    if (nodeid === this.#controlNode) this.#update(set);
+    if (nodeid === this.#controlNode) this.#settings.update(set);
     else this.#together(set);
   }
   getxattr({ nodeid }: Request, args: Args<'GETXATTR'>, reply: Buffer) {
@@ -519,7 +489,9 @@ const chanceOf = ({ seed }: UnionOptions | UnionShared): Random => (seed === und
 
 /** The duties that a union with these options takes on. */
 function promisesOf(values: Values): Promised[] {
-  const promises: Promised[] = ['ATOMIC_O_TRUNC', 'HANDLE_KILLPRIV_V2', 'HAS_IOCTL_DIR', 'DONT_MASK', 'POSIX_ACL'];
+  const promises: Promised[] = ['ATOMIC_O_TRUNC', 'HANDLE_KILLPRIV_V2', 'HAS_IOCTL_DIR', 'DONT_MASK'];
+  if (values['posix-acl']) promises.push('POSIX_ACL');
+  if (values['allow-idmap']) promises.push('ALLOW_IDMAP');
   if (values['export-support']) promises.push('EXPORT_SUPPORT');
   if (values['cache.symlinks']) promises.push('CACHE_SYMLINKS');
   if (values['cache.writeback']) promises.push('WRITEBACK_CACHE');
