@@ -7,6 +7,7 @@
  */
 import { EBADF, ENFILE } from '../../abi/errno.ts';
 import { closeQuietly } from '../../abi/files.ts';
+import { untouched } from '../shared/cells.ts';
 
 /** Numbers that can be kept: as many as a process can have where nobody has raised fs.nr_open. */
 export const MOST = 2 ** 20;
@@ -18,13 +19,16 @@ export class Descriptors {
   readonly #words: Int32Array;
   /** Of each, events of poll(2) that were seen, and nobody was told of. @see polls.ts */
   readonly #news: Int32Array;
+  /** In a word: 1 more than the highest number that was ever kept. */
+  readonly #top: Int32Array;
 
   constructor(shared: SharedArrayBuffer) {
     this.#words = new Int32Array(shared, 0, MOST);
     this.#news = new Int32Array(shared, 4 * MOST, MOST);
+    this.#top = new Int32Array(shared, 8 * MOST, 1);
   }
   static share(): SharedArrayBuffer {
-    return new SharedArrayBuffer(2 * MOST * 4);
+    return untouched(2 * MOST + 1);
   }
 
   /** Keeps an open file, and the descriptor for its direct I/O: the handle to give to the kernel. ENFILE, and then the file is the caller's still. */
@@ -35,6 +39,8 @@ export class Descriptors {
     }
     this.dropNews(fd);
     Atomics.store(this.#words, fd, OPEN + direct);
+    for (let top = Atomics.load(this.#top, 0); top <= fd; top = Atomics.load(this.#top, 0))
+      Atomics.compareExchange(this.#top, 0, top, fd + 1);
     return fd;
   }
   /** The descriptor of a handle. EBADF. */
@@ -69,10 +75,12 @@ export class Descriptors {
   }
   /** Closes what is left. */
   closeAll(): void {
-    for (let fd = 0; fd < MOST; fd++) if (this.#words[fd] !== CLOSED) this.#close(fd);
+    for (let fd = 0; fd < Atomics.load(this.#top, 0); fd++) if (this.#words[fd] !== CLOSED) this.#close(fd);
   }
   /** How many are open. For tests. */
   get size(): number {
-    return this.#words.reduce((sum, word) => sum + (word === CLOSED ? 0 : 1), 0);
+    return this.#words
+      .subarray(0, Atomics.load(this.#top, 0))
+      .reduce((sum, word) => sum + (word === CLOSED ? 0 : 1), 0);
   }
 }

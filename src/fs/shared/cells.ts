@@ -67,6 +67,9 @@ export function reserve(words: number, most: number): CellsHandle {
   }
 }
 
+/** So many words of shared memory, all 0, of which none is touched yet: one of a fixed length would be filled with zeros, page by page. */
+export const untouched = (words: number): SharedArrayBuffer => reserve(words, words).buffer;
+
 export interface Waiting {
   /** @see Cells.spins */
   readonly spins?: number | undefined;

@@ -4,6 +4,7 @@
  * lock of the tree.
  */
 import { MOST } from '../passthrough/descriptors.ts';
+import { untouched } from '../shared/cells.ts';
 import type { UnionNode, UnionTree } from './tree.ts';
 import { VALUE } from './words.ts';
 
@@ -46,11 +47,11 @@ export class Handles {
   readonly #rows: Int32Array;
 
   constructor(shared: SharedArrayBuffer, tree: UnionTree) {
-    this.#rows = new Int32Array(shared);
+    this.#rows = new Int32Array(shared, 0, MOST * ROW);
     this.#tree = tree;
   }
   static share(): SharedArrayBuffer {
-    return new SharedArrayBuffer(MOST * ROW * 4);
+    return untouched(MOST * ROW);
   }
 
   /** The handle of a descriptor that is one. */
