@@ -25,6 +25,7 @@ import {
   STATX_BTIME,
 } from '../../abi/posix.ts';
 import type { Args, Result } from '../../protocol/operations.ts';
+import { clearsAlone } from '../setattr.ts';
 import { changeMode, type Guarded } from './access.ts';
 import { clock } from './clock.ts';
 import { PAGE } from './pages.ts';
@@ -131,7 +132,7 @@ export abstract class Inode implements Guarded {
   change(set: Args<'SETATTR'>): void {
     const { valid } = set;
     // No bit at all is a chown(2) that changes nothing, or a write on behalf of somebody without privileges.
-    if (valid & (FATTR_UID | FATTR_GID | FATTR_KILL_SUIDGID) || valid === 0) this.killPrivileges();
+    if (valid & (FATTR_UID | FATTR_GID | FATTR_KILL_SUIDGID) || clearsAlone(valid)) this.killPrivileges();
     if (valid & FATTR_UID) this.uid = set.uid!;
     if (valid & FATTR_GID) this.gid = set.gid!;
     if (valid & FATTR_MODE) changeMode(this, set.mode!);

@@ -11,6 +11,7 @@ import {
 } from '../../abi/fuse-constants.ts';
 import { AT_FDCWD, UTIME_NOW, UTIME_OMIT } from '../../abi/posix.ts';
 import type { Args } from '../../protocol/operations.ts';
+import { clearsAlone } from '../setattr.ts';
 import { done, type Scratch } from './scratch.ts';
 
 export const PERMISSIONS = 0o7777;
@@ -22,8 +23,7 @@ const TIMESPEC = 16;
 export function setOwnerModeTimes(fd: number, set: Args<'SETATTR'>, scratch: Scratch): void {
   const { valid, mode, uid = SAME_ID, gid = SAME_ID, atime, atimensec, mtime, mtimensec } = set;
   const { empty, wordsAt, words } = scratch;
-  // No bit at all is a chown(2) that changes nothing, or a write on behalf of somebody without privileges: the bits go.
-  if (valid & (FATTR_UID | FATTR_GID) || valid === 0) done(chown(fd, empty, uid, gid));
+  if (valid & (FATTR_UID | FATTR_GID) || clearsAlone(valid)) done(chown(fd, empty, uid, gid));
   if (valid & FATTR_MODE) done(chmod(scratch.proc(fd), mode! & PERMISSIONS));
   if (valid & (FATTR_ATIME | FATTR_MTIME)) {
     putTime(scratch, wordsAt, valid & FATTR_ATIME, valid & FATTR_ATIME_NOW, atime, atimensec);

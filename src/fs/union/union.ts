@@ -43,6 +43,7 @@ import { ioctl } from '../passthrough/ioctl.ts';
 import { done, Scratch } from '../passthrough/scratch.ts';
 import { setOwnerModeTimes } from '../passthrough/setattr.ts';
 import { LowerXattrs } from '../passthrough/xattrs.ts';
+import { clearsAlone } from '../setattr.ts';
 import { SharedCells, type Waiting } from '../shared/cells.ts';
 import { Heap } from '../shared/heap.ts';
 import { Across } from './across.ts';
@@ -321,8 +322,7 @@ export class UnionFs implements Filesystem {
         this.#credentials.clearing(request, clears, () => done(truncate(this.#scratch.proc(fd), size!))),
       );
     for (const [name, bits] of SETS) if (valid & bits) this.#set(name, node, { ...set, valid: valid & bits });
-    // No bit at all is a chown(2) that changes nothing, or a write on behalf of somebody without privileges.
-    if (valid === 0) this.#set('chown', node, set);
+    if (clearsAlone(valid)) this.#set('chown', node, set);
     return this.#answers.got(this.#names.attributes(node));
   }
   #set(name: FunctionName, node: UnionNode, set: Args<'SETATTR'>): void {
