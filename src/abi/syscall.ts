@@ -191,6 +191,10 @@ const NUMBERS = {
   fanotify_init:    [300, 262],
   fanotify_mark:    [301, 263],
   memfd_create:     [319, 279],
+  fsopen:           [430, 430],
+  fsconfig:         [431, 431],
+  fsmount:          [432, 432],
+  fspick:           [433, 433],
 } as const;
 type SystemCallName = keyof typeof NUMBERS;
 /** The numbers of an architecture. */

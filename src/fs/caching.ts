@@ -21,6 +21,7 @@ import {
 } from '../abi/fuse-constants.ts';
 import { O_ACCMODE, O_DIRECT, O_RDONLY, O_RDWR, O_WRONLY } from '../abi/posix.ts';
 import type { Promised, Timeouts } from '../protocol/filesystem.ts';
+import { checkKernelPassthrough, type KernelPassthrough } from './handed.ts';
 
 export const CACHES = ['none', 'auto', 'always'] as const;
 export type Cache = (typeof CACHES)[number];
@@ -45,7 +46,7 @@ export interface CachingOptions {
    * Whether the kernel reads and writes open files itself (Linux 6.9, CAP_SYS_ADMIN), so that no request for their data comes: `'auto'`,
    * where it can, and what keeps it from that is told; true, or there is no mount; false. Default `'auto'`.
    */
-  readonly kernelPassthrough?: boolean | 'auto' | undefined;
+  readonly kernelPassthrough?: KernelPassthrough | undefined;
 }
 
 const DAY = 86_400;
@@ -64,8 +65,7 @@ const POLICIES: Readonly<Record<Cache, Policy>> = {
 export function checkCaching(options: CachingOptions): void {
   const { cache = 'auto', writeback, watch, kernelPassthrough = 'auto' } = options;
   if (!CACHES.includes(cache)) throw new RangeError(`cache is ${cache}: one of ${CACHES.join(', ')} is needed`);
-  if (kernelPassthrough !== 'auto' && typeof kernelPassthrough !== 'boolean')
-    throw new RangeError(`kernelPassthrough is ${kernelPassthrough}: true, false or auto is needed`);
+  checkKernelPassthrough(kernelPassthrough);
   if (watch && cache === 'none')
     throw new RangeError('watch and cache none exclude each other: nothing is kept that could be old');
   if (!writeback) return;
@@ -84,7 +84,7 @@ export class Caching {
   /** The duties that come with it. */
   readonly promises: readonly Promised[];
   /** Whether files are to be handed to the kernel: they must be, or `'auto'`. */
-  readonly hands: boolean | 'auto';
+  readonly hands: KernelPassthrough;
   readonly #policy: Policy;
   readonly #cache: Cache;
   readonly #writeback: boolean;

@@ -15,6 +15,7 @@ import { ELOOP, ENOTTY, EPERM, Errno } from '../abi/errno.ts';
 import { FOPEN_PASSTHROUGH } from '../abi/fuse-constants.ts';
 import { CAP_SYS_ADMIN } from '../abi/posix.ts';
 import type { Connection } from '../protocol/connection.ts';
+import { NegotiationError } from '../protocol/init.ts';
 
 /** What OPEN says beside the handle. */
 export interface Way {
@@ -53,6 +54,28 @@ class OwnBooks implements OpenBooks {
 export function whyNotHanded({ agreed }: Pick<Connection, 'agreed'>): string | undefined {
   if (!agreed.has('PASSTHROUGH')) return 'the kernel has no FUSE_PASSTHROUGH (Linux 6.9)';
   return hasCapability(CAP_SYS_ADMIN) ? undefined : 'that needs CAP_SYS_ADMIN';
+}
+
+/** Whether files are to be handed over: they must be, where that can be had, or not at all. */
+export type KernelPassthrough = boolean | 'auto';
+
+/** RangeError. */
+export function checkKernelPassthrough(wish: KernelPassthrough): void {
+  if (wish !== 'auto' && typeof wish !== 'boolean')
+    throw new RangeError(`kernelPassthrough is ${wish}: true, false or auto is needed`);
+}
+
+/**
+ * Whether files are handed over, as wished; what keeps them from it is told: what the filesystem itself is `lacking`, or what the kernel
+ * says. NegotiationError where they must be, and can't.
+ */
+export function areHanded(connection: Connection, wish: KernelPassthrough, lacking?: string): boolean {
+  if (wish === false) return false;
+  const why = lacking ?? whyNotHanded(connection);
+  if (why === undefined) return true;
+  if (wish === true) throw new NegotiationError(`kernelPassthrough can't be had: ${why}`);
+  connection.warn(`files are read and written by requests, not by the kernel: ${why}`);
+  return false;
 }
 
 export class HandedFiles {

@@ -1,7 +1,7 @@
 /** `rawfuse/fs`: the filesystems that come with the library, and what filesystems are built with. */
 export { type Acl, type AclEntry, decodeAcl, encodeAcl } from './acl.ts';
 export { CACHES, type Cache, Caching, type CachingOptions, checkCaching } from './caching.ts';
-export { HandedFiles, type OpenBooks, type Opened, type Way } from './handed.ts';
+export { HandedFiles, type KernelPassthrough, type OpenBooks, type Opened, type Way } from './handed.ts';
 export { Locks } from './locks.ts';
 export type { MemoryFiles, MemoryStat } from './memory/files.ts';
 export type { Atime } from './memory/inode.ts';

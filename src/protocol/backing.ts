@@ -33,6 +33,8 @@ export class BackingFiles {
   /** A descriptor of the connection, from the first use on. */
   #fd = -1;
   #ended = false;
+  /** What the kernel reads a call's argument from; made when it is first needed. */
+  #argument: { readonly address: number; readonly view: DataView } | undefined;
 
   /** `duplicate` gives a descriptor of the connection that is closed here. @internal */
   constructor(duplicate: () => number) {
@@ -56,13 +58,12 @@ export class BackingFiles {
 
   #ask(request: number, put: (argument: DataView) => void): number {
     if (this.#fd < 0 && !this.#ended) this.#fd = this.#duplicate();
-    const argument = new Memory(fuse_backing_map.size);
-    try {
-      put(new DataView(argument.buffer));
-      return ioctl(this.#fd, request, argument.address); // EBADF after the end
-    } finally {
-      argument.free();
+    if (this.#argument === undefined) {
+      const { address, buffer } = new Memory(fuse_backing_map.size);
+      this.#argument = { address, view: new DataView(buffer) };
     }
+    put(this.#argument.view);
+    return ioctl(this.#fd, request, this.#argument.address); // EBADF after the end
   }
 
   /** The connection is over, and the kernel has given all of them back. @internal */

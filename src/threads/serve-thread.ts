@@ -8,6 +8,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { EIO } from '../abi/errno.ts';
 import { atExit } from '../abi/exit.ts';
+import { closeHeld } from '../abi/held.ts';
 import { unmapAll } from '../abi/memory.ts';
 import { pinTo } from '../abi/syscall.ts';
 import { importHere } from '../abi/worker.ts';
@@ -102,6 +103,7 @@ process.exit = (code) => {
 function leave(): void {
   if (transport instanceof UringTransport) transport.leave();
   else transport?.rest();
+  closeHeld();
   unmapAll();
   Atomics.store(words, STATE, LEFT);
   Atomics.notify(words, STATE);

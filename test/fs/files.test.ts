@@ -157,6 +157,7 @@ describe('limits', () => {
     [{ nrInodes: 0 }, /nrInodes is 0/],
     [{ nrInodes: 2 ** 24 }, /nrInodes is 16777216/],
     [{ nrInodes: 1.5 }, /nrInodes is 1.5/],
+    [{ kernelPassthrough: 'yes' as 'auto' }, /kernelPassthrough is yes: true, false or auto is needed/],
   ])('%j is refused', (options, message) => expect(() => new MemoryFs(options)).toThrow(message));
 });
 

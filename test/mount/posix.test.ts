@@ -9,7 +9,7 @@
 import { chmodSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MemoryFs } from '../../src/fs/index.ts';
+import { MemoryFs, type MemoryOptions } from '../../src/fs/index.ts';
 import type { MountOptions } from '../../src/options.ts';
 import { ROOT } from '../installed.ts';
 import { Agent } from '../posix/agent.ts';
@@ -48,6 +48,8 @@ class Natives implements AsyncDisposable {
 interface Place {
   readonly title: string;
   readonly rows: typeof rows;
+  /** Rows that FUSE makes a difference for in this place, where it is not the row's own. */
+  readonly fuse?: typeof BY_THE_KERNEL;
   mount(watch: Watch): Promise<TestMount>;
   /** What a row gives where FUSE makes a difference: one of these. */
   differing(fuse: NonNullable<Row['fuse']>, native: unknown, name: string): readonly unknown[];
@@ -59,7 +61,7 @@ const part = (of: number, from: number): typeof rows =>
 
 const BY_DEFAULT: MountOptions = {};
 /** What the kernel keeps does not depend on the way that requests come: once is enough over the other. */
-const mounts: readonly [string, MountOptions, typeof rows][] = [
+const mounts: readonly [string, MountOptions, typeof rows, MemoryOptions?][] = [
   ['by default', BY_DEFAULT, rows],
   ...(TRANSPORT === 'device'
     ? ([
@@ -67,13 +69,24 @@ const mounts: readonly [string, MountOptions, typeof rows][] = [
         ['with long timeouts', { entryTimeout: 600, attrTimeout: 600, negativeTimeout: 600 }, part(3, 1)],
       ] satisfies [string, MountOptions, typeof rows][])
     : []),
+  ['by the kernel', {}, part(8, TRANSPORT === 'device' ? 3 : 7), { kernelPassthrough: true }],
 ];
+/** What rows give where the kernel reads and writes files itself, and the heading of docs/posix.md that says why. */
+const BY_THE_KERNEL: Readonly<Record<string, NonNullable<Row['fuse']>>> = Object.fromEntries(
+  Object.entries({
+    'pwritev2: RWF_NOAPPEND writes at its offset, O_APPEND or not': [2, 2, '0123456789abcd', 'EINVAL'],
+    'write: an offset larger than files can be is EFBIG': [1, 1, 'EFBIG', 'EFBIG', 2 ** 53 - 1],
+    'times: fcntl takes O_NOATIME for reads that follow': [['a']],
+    'times: writing to a mapping moves mtime and ctime, by msync at the latest': [120, ['']],
+  }).map(([name, out]) => [name, { out, why: 'Read and written by the kernel' }]),
+);
 const LIKE_A_DISK: MountOptions = { allowOther: true, dev: true, suid: true };
 
-const memory = ([title, options, rows]: (typeof mounts)[number]): Place => ({
+const memory = ([title, options, rows, own]: (typeof mounts)[number]): Place => ({
   ...{ title, rows },
+  ...(own?.kernelPassthrough && { fuse: BY_THE_KERNEL }),
   async mount(watch) {
-    const filesystem = new MemoryFs();
+    const filesystem = new MemoryFs(own);
     const m = await mounted(filesystem, { ...LIKE_A_DISK, ...options }, watch);
     return {
       ...m,
@@ -85,7 +98,7 @@ const memory = ([title, options, rows]: (typeof mounts)[number]): Place => ({
   },
   // By default FUSE must make the difference, or it is to be taken out of the table; other options may undo it.
   differing(fuse, native) {
-    if (options !== BY_DEFAULT) return [fuse.out, native];
+    if (options !== BY_DEFAULT && !Object.values(BY_THE_KERNEL).includes(fuse)) return [fuse.out, native];
     expect(native).not.toEqual(fuse.out);
     return [fuse.out];
   },
@@ -109,12 +122,15 @@ const places: readonly Place[] = [...mounts.map(memory), ...THREADS.map(threaded
 test('the table has 400 rows or more', () => expect(rows.length).toBeGreaterThanOrEqual(400));
 
 test('the rows that are left to the kernel are there', () =>
-  expect(rows.map(([name]) => name)).toEqual(expect.arrayContaining([...LEFT_TO_THE_KERNEL])));
+  expect(rows.map(([name]) => name)).toEqual(
+    expect.arrayContaining([...LEFT_TO_THE_KERNEL, ...Object.keys(BY_THE_KERNEL)]),
+  ));
 
 test('docs/posix.md explains each difference that FUSE makes', () => {
   const text = readFileSync(join(ROOT, 'docs/posix.md'), 'utf8');
   const headings = [...text.matchAll(/^#+ (.*)$/gmu)].map(([, heading]) => heading!);
-  const reasons = rows.flatMap(([, { fuse }]) => (fuse ? [fuse.why] : []));
+  const all = [...rows.map(([, { fuse }]) => fuse), ...Object.values(BY_THE_KERNEL)];
+  const reasons = all.flatMap((fuse) => (fuse ? [fuse.why] : []));
   expect(reasons.filter((why) => !headings.includes(why))).toEqual([]);
 });
 
@@ -140,14 +156,14 @@ describe('as Linux does', () => {
         expect(await agent.run(row.script, natives.ext4), 'ext4 does as tmpfs').toEqual(expected.get(name));
     });
 
-  for (const { title, rows, mount, differing } of places)
+  for (const { title, rows, fuse: own, mount, differing } of places)
     describe(title, () => {
       let m: TestMount;
       beforeAll(async () => {
         if (lacking === undefined) m = await mount({ watchdog: WATCHDOG });
       });
       afterAll(async () => await m?.[Symbol.asyncDispose](), 60_000);
-      for (const [name, { script, fuse }] of rows)
+      for (const [name, { script, fuse = own?.[name] }] of rows)
         kernelTest(`${title}: ${name}`, async () => {
           const found = await agent.run(script, m.dir);
           const native = expected.get(name);

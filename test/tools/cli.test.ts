@@ -138,6 +138,7 @@ describe('the command line', () => {
       'mount memory a -o nr_inodes=5%',
       /^rawfuse: option nr_inodes is 5%: a number is needed, with k, m, g or t behind it/,
     ],
+    ['mount memory a -o kernel_passthrough=no', /^rawfuse: option kernel_passthrough is no: one of auto, on, off/],
     ['mount memory a -o nr_inodes=0', /^rawfuse: nr_inodes is 0: a whole number from 1 to 8388608 is needed$/],
     ['mount memory a -o size=99999999t', /^rawfuse: option size is 99999999t: a number is needed/],
     [

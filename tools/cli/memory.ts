@@ -2,6 +2,7 @@
 import { MemoryFs, type MemoryOptions } from '../../src/fs/index.ts';
 import { memoryHere } from '../../src/fs/memory/memory.ts';
 import { UsageError } from './command.ts';
+import { HANDED, handed } from './handed.ts';
 import type { Mountable } from './mount.ts';
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
@@ -38,13 +39,18 @@ export const memory: Mountable = {
       form: 'atime=relatime|strict|none',
       help: 'when reading moves access times (default as mounted, else relatime)',
     },
+    kernel_passthrough: {
+      form: HANDED,
+      help: 'the kernel reads and writes open files itself (default off)',
+    },
   },
   module: new URL(`../../src/fs/memory/memory-module.${import.meta.url.split('.').at(-1)}`, import.meta.url),
-  told: ({ size, nr_inodes, atime }) => {
+  told: ({ size, nr_inodes, atime, kernel_passthrough }) => {
     const options: MemoryOptions = {
       size: size === undefined ? undefined : amount('size', size, memoryHere()),
       nrInodes: nr_inodes === undefined ? undefined : amount('nr_inodes', nr_inodes),
       atime: atime === undefined ? undefined : chosen(atime),
+      kernelPassthrough: handed(kernel_passthrough),
     };
     return options;
   },

@@ -2,6 +2,7 @@
 import { CACHES, INODE_HANDLES, PassthroughFs, type PassthroughOptions } from '../../src/fs/index.ts';
 import { checkPassthroughOptions } from '../../src/fs/passthrough/options.ts';
 import { Failure, UsageError } from './command.ts';
+import { HANDED, handed } from './handed.ts';
 import type { Mountable } from './mount.ts';
 
 type Own = Readonly<Record<string, string>>;
@@ -25,13 +26,6 @@ function chosen<T extends string>(own: Own, name: string, known: readonly T[]): 
     throw new UsageError(`option ${name} is ${text}: one of ${known.join(', ')} is needed`);
   return one;
 }
-/** `kernel_passthrough` is "it must be". */
-function handed(own: Own): PassthroughOptions['kernelPassthrough'] {
-  const { kernel_passthrough } = own;
-  if (kernel_passthrough === '') return true;
-  const wish = chosen(own, 'kernel_passthrough', ['auto', 'on', 'off']);
-  return wish === 'auto' || wish === undefined ? wish : wish === 'on';
-}
 /** What is said of an option of the API, in the spelling of -o. */
 const spelled = (message: string): string =>
   message.replace(/\b(uid|gid)\b/gu, 'squash_$1').replace(/[A-Z](?=[a-z])/gu, (each) => `_${each.toLowerCase()}`);
@@ -50,7 +44,7 @@ function options(own: Own, source: string): PassthroughOptions {
     gid: id(own, 'squash_gid'),
     idmap: flag(own, 'idmap'),
     allowDirectIo: flag(own, 'allow_direct_io'),
-    kernelPassthrough: handed(own),
+    kernelPassthrough: handed(own.kernel_passthrough),
   };
   try {
     checkPassthroughOptions(wishes);
@@ -88,8 +82,8 @@ export const passthrough: Mountable = {
     },
     watch: { form: 'watch', help: 'notice what changes in SOURCE, and have the kernel drop what it has of it' },
     kernel_passthrough: {
-      form: 'kernel_passthrough[=auto|on|off]',
-      help: 'the kernel reads and writes open files itself, where it can',
+      form: HANDED,
+      help: 'the kernel reads and writes open files itself (default auto: where it can)',
     },
     allow_direct_io: {
       form: 'allow_direct_io',

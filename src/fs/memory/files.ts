@@ -259,7 +259,7 @@ export class MemoryFiles {
     const { parent, name, entry } = this.#walk(path, follow);
     if (name === '') return parent;
     if (entry === undefined) throw ENOENT;
-    return entry.node;
+    return this.#tree.look(entry.node);
   }
   #file(path: string): MemoryNode {
     const node = this.#node(path);

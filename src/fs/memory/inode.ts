@@ -34,6 +34,8 @@ import { PAGE } from './pages.ts';
 export type Atime = 'relatime' | 'strict' | 'none';
 
 const DAY = 86_400;
+/** How far, in ms, the clock that Linux stamps files with may be behind ours: a tick of 4 ms before Linux 6.13, and what ours runs ahead. */
+const BEHIND = 10;
 
 export abstract class Inode implements Guarded {
   readonly ino: bigint;
@@ -105,19 +107,47 @@ export abstract class Inode implements Guarded {
     this.mtime = this.ctime;
     this.mtimensec = this.ctimensec;
   }
-  /** It was read. @see fs/inode.c: relatime_need_update */
+  /** It was read. */
   accessed(rule: Atime): void {
-    if (rule === 'none') return;
-    if (
-      rule === 'relatime' &&
-      isLater(this.atime, this.atimensec, this.mtime, this.mtimensec) &&
-      isLater(this.atime, this.atimensec, this.ctime, this.ctimensec) &&
-      Date.now() / 1000 - this.atime < DAY // to the second will do, and costs a third of a tick
-    )
-      return;
+    if (!this.#movesAtime(rule)) return;
     const { seconds, nanoseconds } = clock.tick();
     this.atime = seconds;
     this.atimensec = nanoseconds;
+  }
+  /** @see fs/inode.c: relatime_need_update */
+  #movesAtime(rule: Atime): boolean {
+    return (
+      rule !== 'none' &&
+      !(
+        rule === 'relatime' &&
+        isLater(this.atime, this.atimensec, this.mtime, this.mtimensec) &&
+        isLater(this.atime, this.atimensec, this.ctime, this.ctimensec) &&
+        Date.now() / 1000 - this.atime < DAY
+      ) // to the second will do, and costs a third of a tick
+    );
+  }
+
+  /** Linux has stamped a change of what is in it, which it made by itself. */
+  touchedAt(seconds: number, nanoseconds: number): void {
+    const ahead = this.#ahead(seconds, nanoseconds);
+    if (ahead >= 0 && ahead < BEHIND) return this.touch();
+    this.mtime = seconds;
+    this.mtimensec = nanoseconds;
+    if (ahead >= 0) return; // the inode has changed since
+    this.ctime = seconds;
+    this.ctimensec = nanoseconds;
+  }
+  /** Linux has stamped that it was read. */
+  accessedAt(rule: Atime, seconds: number, nanoseconds: number): void {
+    const ahead = this.#ahead(seconds, nanoseconds);
+    if (ahead >= 0 && ahead < BEHIND) return this.accessed(rule);
+    if (!this.#movesAtime(rule)) return;
+    this.atime = seconds;
+    this.atimensec = nanoseconds;
+  }
+  /** How much later than a time, in ms, the inode was changed. */
+  #ahead(seconds: number, nanoseconds: number): number {
+    return (this.ctime - seconds) * 1000 + (this.ctimensec - nanoseconds) / 1e6;
   }
 
   /** Takes away what runs with the owner's power: setuid, setgid where the group may execute, capabilities. chown(2), write(2). */

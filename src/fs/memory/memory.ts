@@ -1,15 +1,16 @@
 /**
  * A filesystem in memory that can what tmpfs can and FUSE can carry. It is what `npm start` mounts, and the
  * first filesystem to read. This file turns operations into calls of the tree (tree.ts), which has the rules
- * of names and links; inode.ts has those of times and modes, content.ts is what files are made of, access.ts
- * the ACLs, ../locks.ts the locks. The program that owns it works with the same tree through `files`.
+ * of names and links; inode.ts has those of times and modes, content.ts is what files are made of (in memory of ours by
+ * paged.ts, in a tmpfs that the kernel reads and writes itself by tmpfs.ts), access.ts the ACLs, ../locks.ts the locks.
+ * The program that owns it works with the same tree through `files`.
  *
  * Who may do what is not asked here: with POSIX_ACL the kernel checks every permission itself.
  *
  * @see docs/posix.md for where a mount of it differs from tmpfs, and why
  */
 import { totalmem } from 'node:os';
-import { EFBIG, EINVAL, EISDIR, ENODATA, ENOENT, ENXIO, EOPNOTSUPP, ESTALE } from '../../abi/errno.ts';
+import { EFBIG, EINVAL, EISDIR, ENODATA, ENOENT, ENXIO, EOPNOTSUPP, Errno, ESTALE } from '../../abi/errno.ts';
 import {
   FATTR_SIZE,
   FOPEN_DIRECT_IO,
@@ -47,15 +48,18 @@ import { NegotiationError } from '../../protocol/init.ts';
 import { encodeName } from '../../protocol/names.ts';
 import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
+import { areHanded, checkKernelPassthrough, HandedFiles, type KernelPassthrough, type Way } from '../handed.ts';
 import { Locks } from '../locks.ts';
 import { HandleTable, MAP_MAX } from '../nodes.ts';
 import { isAcl, setAcl } from './access.ts';
-import { Content } from './content.ts';
+import { Content, type Store } from './content.ts';
 import { DOT, DOT_DOT, type Entry } from './directory.ts';
 import { MemoryFiles } from './files.ts';
 import type { Atime } from './inode.ts';
 import type { MemoryNode } from './node.ts';
+import { PagedStore } from './paged.ts';
 import { PAGE } from './pages.ts';
+import { TmpfsContent, TmpfsStore } from './tmpfs.ts';
 import { SIZE_MAX, Tree } from './tree.ts';
 import { checkXattrName } from './xattrs.ts';
 
@@ -71,6 +75,12 @@ export interface MemoryOptions {
    * (open_by_handle_at(2)) of that one opens a file of this one. 32 bits. Default: random.
    */
   readonly generation?: number | undefined;
+  /**
+   * Whether the kernel reads and writes open files itself (Linux 6.9, CAP_SYS_ADMIN), so that no request for their data comes: `'auto'`,
+   * where it can, and what keeps it from that is told; true, or there is no mount; false. What is in files is then in a tmpfs that nobody else
+   * sees. Default false.
+   */
+  readonly kernelPassthrough?: KernelPassthrough | undefined;
 }
 
 /** Bytes of memory that this process may use: the machine's, or what its control group leaves of it. */
@@ -87,6 +97,18 @@ const READY = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
  */
 const DIRECT = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
 
+/** In any case. */
+const PROMISES: readonly Promised[] = [
+  'ATOMIC_O_TRUNC',
+  'POSIX_LOCKS',
+  'FLOCK_LOCKS',
+  'EXPORT_SUPPORT',
+  'POSIX_ACL',
+  'HANDLE_KILLPRIV_V2',
+  'CACHE_SYMLINKS',
+  'EXPLICIT_INVAL_DATA',
+];
+
 /** An open file. */
 interface Open {
   readonly node: MemoryNode;
@@ -97,42 +119,52 @@ interface Open {
 }
 
 export class MemoryFs implements Filesystem {
-  readonly promises: readonly Promised[] = [
-    'ATOMIC_O_TRUNC',
-    'POSIX_LOCKS',
-    'FLOCK_LOCKS',
-    'EXPORT_SUPPORT',
-    'POSIX_ACL',
-    'HANDLE_KILLPRIV_V2',
-    'CACHE_SYMLINKS',
-    'EXPLICIT_INVAL_DATA',
-  ];
+  readonly promises: readonly Promised[];
   readonly tree: Tree;
   readonly locks = new Locks();
   /** The files, by path, for the program that owns them. */
   readonly files: MemoryFiles;
   readonly #ownAtime: Atime | undefined;
-  #atime: Atime;
-  /** The same for directories. */
+  /** When reading moves the access times of directories. */
   #diratime: Atime;
+  readonly #kernelPassthrough: KernelPassthrough;
+  /** Why there is no tmpfs, where files are to be handed over. */
+  #lacking: string | undefined;
+  #handed: HandedFiles | undefined;
   #connection: Connection | undefined;
   #handles = new HandleTable<Open>();
   /** One for all: nodeids are not given twice. */
   readonly #generation: number;
 
-  constructor({ size = memoryHere() / 2, nrInodes, atime, generation }: MemoryOptions = {}) {
+  constructor(options: MemoryOptions = {}) {
+    const { size = memoryHere() / 2, nrInodes, atime, generation, kernelPassthrough = false } = options;
     const pages = Math.ceil(size / PAGE);
     const inodes = nrInodes ?? Math.min(MAP_MAX, Math.max(1, pages));
     if (!Number.isSafeInteger(pages) || size < 0) throw new RangeError(`size is ${size}: a number of bytes is needed`);
     if (!Number.isInteger(inodes) || inodes < 1 || inodes > MAP_MAX)
       throw new RangeError(`nrInodes is ${inodes}: a whole number from 1 to ${MAP_MAX} is needed`);
+    checkKernelPassthrough(kernelPassthrough);
+    this.#kernelPassthrough = kernelPassthrough;
     const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-    this.tree = new Tree(pages, inodes, owner, (kh) => void this.#connection?.notify.poll(kh));
+    this.tree = new Tree(this.#store(pages), inodes, owner, (kh) => void this.#connection?.notify.poll(kh));
     this.files = new MemoryFiles(this.tree, owner, () => this.#connection?.notify);
     this.#generation = (generation ?? Math.floor(Math.random() * 2 ** 32)) >>> 0;
     this.#ownAtime = atime;
-    this.#atime = atime ?? 'relatime';
-    this.#diratime = this.#atime;
+    this.tree.atime = atime ?? 'relatime';
+    this.#diratime = this.tree.atime;
+    const hands = this.tree.store instanceof TmpfsStore;
+    this.promises = hands ? [...PROMISES, 'PASSTHROUGH'] : PROMISES;
+  }
+  /** Where files are kept. */
+  #store(pages: number): Store {
+    if (this.#kernelPassthrough)
+      try {
+        return new TmpfsStore(pages);
+      } catch (error) {
+        if (!(error instanceof Errno)) throw error;
+        this.#lacking = `there is no tmpfs for them: ${error.message}`;
+      }
+    return new PagedStore(pages);
   }
 
   get nodes() {
@@ -146,12 +178,18 @@ export class MemoryFs implements Filesystem {
   init(connection: Connection): void {
     if (this.#connection)
       throw new NegotiationError('this MemoryFs is mounted already: to see it in two places use a bind mount');
+    if (areHanded(connection, this.#kernelPassthrough, this.#lacking))
+      this.#handed = new HandedFiles(connection, {
+        change: (nodeid, use) => use((this.nodes.get(nodeid).body as TmpfsContent).opened),
+      });
     this.#connection = connection;
-    this.#atime = this.#ownAtime ?? connection.atime ?? 'relatime';
-    this.#diratime = connection.diratime || this.#ownAtime ? this.#atime : 'none';
+    this.tree.atime = this.#ownAtime ?? connection.atime ?? 'relatime';
+    this.#diratime = connection.diratime || this.#ownAtime ? this.tree.atime : 'none';
   }
   destroy(): void {
     this.#connection = undefined;
+    this.#handed = undefined;
+    for (const { node } of this.#handles.all()) if (node.body instanceof TmpfsContent) node.body.left();
     this.#handles = new HandleTable();
     this.locks.clear();
     this.nodes.forgetAll();
@@ -163,15 +201,36 @@ export class MemoryFs implements Filesystem {
     this.locks.check();
   }
 
+  /** A node as it is now. */
+  #node(nodeid: number): MemoryNode {
+    return this.tree.look(this.nodes.get(nodeid));
+  }
   /** What a lookup answers, and its count. */
   #given(node: MemoryNode) {
-    const { nodeid } = this.nodes.lookup(node);
+    const { nodeid } = this.nodes.lookup(this.tree.look(node));
     // The root's generation is always 0. @see fs/fuse/inode.c: fuse_get_root_inode
     return { nodeid, generation: nodeid === FUSE_ROOT_ID ? 0 : this.#generation, attr: node };
   }
   #opened(node: MemoryNode, flags: number) {
-    const fh = this.#handles.add({ node, seen: node.version, kh: undefined });
-    return { fh, open_flags: flags & O_DIRECT ? DIRECT : 0 };
+    const way = this.#way(node, flags);
+    return { fh: this.#handles.add({ node, seen: node.version, kh: undefined }), ...way };
+  }
+  /** How an open file goes on. ENOMEM. */
+  #way(node: MemoryNode, flags: number): Way | { open_flags: number } {
+    const content = this.#handed && this.tree.content(node);
+    const handed =
+      content instanceof TmpfsContent ? content.open(flags, (fd) => this.#handed!.open(node.nodeid, fd)) : undefined;
+    return handed ?? { open_flags: flags & O_DIRECT ? DIRECT : 0 };
+  }
+  /** Answers with a file that was just made, and is open. */
+  #born(node: MemoryNode, flags: number) {
+    const entry = this.#given(node);
+    try {
+      return { entry, open: this.#opened(node, flags) };
+    } catch (error) {
+      this.nodes.forget({ nodeid: node.nodeid, nlookup: 1 });
+      throw error;
+    }
   }
 
   lookup({ nodeid }: Request, { name }: Args<'LOOKUP'>) {
@@ -200,14 +259,14 @@ export class MemoryFs implements Filesystem {
   }
 
   getattr({ nodeid }: Request) {
-    return { attr: this.nodes.get(nodeid) };
+    return { attr: this.#node(nodeid) };
   }
   statx({ nodeid }: Request): Result<'STATX'> {
-    return { flags: 0, stat: this.nodes.get(nodeid).statx };
+    return { flags: 0, stat: this.#node(nodeid).statx };
   }
 
   setattr({ nodeid }: Request, set: Args<'SETATTR'>) {
-    const node = this.nodes.get(nodeid);
+    const node = this.#node(nodeid);
     if (set.valid & FATTR_SIZE) {
       if (node.isDirectory) throw EISDIR;
       this.tree.resize(node, set.size!);
@@ -227,11 +286,11 @@ export class MemoryFs implements Filesystem {
   }
   create(request: Request, { name, mode, umask, flags }: Args<'CREATE'>) {
     const node = this.tree.make(this.nodes.get(request.nodeid), name, S_IFREG | mode, request, { umask });
-    return { entry: this.#given(node), open: this.#opened(node, flags) };
+    return this.#born(node, flags);
   }
   tmpfile(request: Request, { mode, umask, flags }: Args<'TMPFILE'>) {
     const node = this.tree.makeUnnamed(this.nodes.get(request.nodeid), mode, request, umask);
-    return { entry: this.#given(node), open: this.#opened(node, flags) };
+    return this.#born(node, flags);
   }
   link({ nodeid }: Request, { oldnodeid, newname }: Args<'LINK'>) {
     const node = this.nodes.get(oldnodeid);
@@ -251,12 +310,12 @@ export class MemoryFs implements Filesystem {
   readlink({ nodeid }: Request) {
     const node = this.nodes.get(nodeid);
     if (typeof node.body !== 'string') throw EINVAL;
-    node.accessed(this.#atime);
+    node.accessed(this.tree.atime);
     return node.body;
   }
 
   open({ nodeid }: Request, { flags, open_flags }: Args<'OPEN'>) {
-    const node = this.nodes.get(nodeid);
+    const node = this.#node(nodeid);
     if (flags & O_TRUNC) {
       this.tree.resize(node, 0);
       if (open_flags & FUSE_OPEN_KILL_SUIDGID) node.killPrivileges();
@@ -269,13 +328,15 @@ export class MemoryFs implements Filesystem {
   release({ nodeid }: Request, args: Args<'RELEASE'>) {
     this.locks.release(nodeid, args);
     const { node, kh } = this.#handles.release(args.fh);
+    this.tree.look(node); // for the last time, perhaps
+    this.#handed?.release(node.nodeid);
     if (kh !== undefined) node.waiting?.delete(kh);
   }
 
   read({ nodeid }: Request, { fh, offset, size, flags }: Args<'READ'>, reply: Buffer): number {
-    const node = this.nodes.get(nodeid);
+    const node = this.#node(nodeid);
     this.#handles.get(fh).seen = node.version;
-    if (!(flags & O_NOATIME)) node.accessed(this.#atime);
+    if (!(flags & O_NOATIME)) node.accessed(this.tree.atime);
     const length = Math.min(size, node.size - offset);
     if (length <= 0) return 0;
     if (node.body instanceof Content) node.body.read(offset, reply, length);
@@ -283,7 +344,7 @@ export class MemoryFs implements Filesystem {
     return length;
   }
   write({ nodeid }: Request, { offset, data, write_flags, flags }: Args<'WRITE'>) {
-    const node = this.nodes.get(nodeid);
+    const node = this.#node(nodeid);
     // The kernel makes EIO of a direct write that is done in part. @see fs/fuse/file.c: fuse_aio_complete
     const size = this.tree.write(node, offset, data, (flags & O_DIRECT) !== 0);
     if (write_flags & FUSE_WRITE_KILL_SUIDGID) node.killPrivileges();
@@ -297,7 +358,7 @@ export class MemoryFs implements Filesystem {
     if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) throw EOPNOTSUPP;
     const end = offset + length;
     if (end > SIZE_MAX) throw EFBIG;
-    const node = this.nodes.get(nodeid);
+    const node = this.#node(nodeid);
     const content = this.tree.content(node);
     if (mode & FALLOC_FL_PUNCH_HOLE) content.punch(offset, length);
     else if (mode & FALLOC_FL_ZERO_RANGE) content.zero(offset, length);
@@ -305,7 +366,7 @@ export class MemoryFs implements Filesystem {
     this.tree.changed(node, mode & FALLOC_FL_KEEP_SIZE ? node.size : Math.max(node.size, end));
   }
   lseek({ nodeid }: Request, { offset, whence }: Args<'LSEEK'>) {
-    const { body, size } = this.nodes.get(nodeid);
+    const { body, size } = this.#node(nodeid);
     if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw EINVAL;
     if (offset >= size) throw ENXIO;
     const content = body instanceof Content ? body : undefined;
@@ -315,14 +376,14 @@ export class MemoryFs implements Filesystem {
     return { offset: data };
   }
   copy_file_range({ nodeid }: Request, { off_in, nodeid_out, off_out, len }: Args<'COPY_FILE_RANGE_64'>) {
-    const source = this.nodes.get(nodeid);
-    const target = this.nodes.get(nodeid_out);
+    const source = this.#node(nodeid);
+    const target = this.#node(nodeid_out);
     const length = Math.min(len, COPY_MOST, source.size - off_in);
     if (length <= 0) return { bytes_copied: 0 };
     if (off_out + length > SIZE_MAX) throw EFBIG;
     const bytes_copied = this.tree.content(target).copy(this.tree.content(source), off_in, off_out, length);
     this.tree.changed(target, Math.max(target.size, off_out + bytes_copied));
-    source.accessed(this.#atime);
+    source.accessed(this.tree.atime);
     return { bytes_copied };
   }
 
@@ -405,8 +466,7 @@ export class MemoryFs implements Filesystem {
   }
 
   statfs() {
-    const { limit, reserved } = this.tree.pages;
-    const free = limit - reserved;
+    const { limit, free } = this.tree.store;
     return {
       blocks: limit,
       bfree: free,

@@ -34,10 +34,10 @@ import {
 import { encodeName } from '../../protocol/names.ts';
 import { NodeTable } from '../nodes.ts';
 import { endow, inherited } from './access.ts';
-import { Content } from './content.ts';
+import { type Checked, Content, SECTORS, type Store } from './content.ts';
 import { Directory, type Entry } from './directory.ts';
+import type { Atime } from './inode.ts';
 import { MemoryNode } from './node.ts';
-import { Pages } from './pages.ts';
 import { Xattrs } from './xattrs.ts';
 
 /** Who makes a file, and what of its mode the caller's umask takes away. */
@@ -52,7 +52,6 @@ const NAME_SIZE = 20;
 const LINK_MAX = 0xffff_ffff;
 /** Bytes in a file at most: what a number holds exactly. */
 export const SIZE_MAX = Number.MAX_SAFE_INTEGER;
-const SECTORS = 8; // of 512 bytes in a page
 
 /** The kernel sends longer names than Linux's filesystems have. A code unit has three bytes at most. */
 export function checkLength(name: string): void {
@@ -61,15 +60,18 @@ export function checkLength(name: string): void {
 
 export class Tree {
   readonly nodes = new NodeTable<MemoryNode>((node) => this.#free(node));
-  readonly pages: Pages;
+  /** Where the contents of files are. */
+  readonly store: Store;
+  /** When reading moves access times. */
+  atime: Atime = 'relatime';
   /** How many nodes there may be, the root included. */
   readonly inodes: number;
   readonly root: MemoryNode;
   /** Told who waits for a file that has changed. */
   readonly #wake: (kh: bigint) => void;
 
-  constructor(pages: number, inodes: number, owner: Maker, wake: (kh: bigint) => void) {
-    this.pages = new Pages(pages);
+  constructor(store: Store, inodes: number, owner: Maker, wake: (kh: bigint) => void) {
+    this.store = store;
     this.inodes = inodes;
     this.#wake = wake;
     this.root = this.nodes.add((nodeid) => new MemoryNode(nodeid, S_IFDIR | 0o755, owner.uid, owner.gid));
@@ -78,7 +80,7 @@ export class Tree {
 
   /** A node has left the table: nobody can reach it any more. */
   #free(node: MemoryNode): void {
-    if (node.body instanceof Content) node.body.cut(0);
+    if (node.body instanceof Content) node.body.free();
     node.xattrs?.clear();
   }
 
@@ -283,14 +285,20 @@ export class Tree {
 
   /** The extended attributes of a file, made when the first is set. */
   readonly xattrsOf = (node: MemoryNode): Xattrs => {
-    node.xattrs ??= new Xattrs(this.pages);
+    node.xattrs ??= new Xattrs(this.store);
     return node.xattrs;
   };
 
   /** The content of a file, made when first needed. */
   content(node: MemoryNode): Content {
-    if (!(node.body instanceof Content)) node.body = new Content(this.pages);
+    if (!(node.body instanceof Content)) node.body = this.store.content(node);
     return node.body;
+  }
+
+  /** A node, with what the kernel has done to its content by itself: to be asked for before its attributes are. */
+  look(node: MemoryNode): MemoryNode {
+    if (node.body instanceof Content && node.body.look(node, this.atime)) this.#news(node);
+    return node;
   }
 
   /** Writes; how many bytes, fewer than there are where space ends, unless it is to be done as a `whole`. EFBIG, ENOSPC. */
@@ -312,9 +320,16 @@ export class Tree {
   /** The content has changed. */
   changed(node: MemoryNode, size: number): void {
     node.size = size;
-    node.blocks = node.body instanceof Content ? node.body.count * SECTORS : 0;
-    node.version++;
+    if (node.body instanceof Content) {
+      node.size = node.body.settle(size);
+      node.blocks = node.body.count * SECTORS;
+    }
     node.touch();
+    this.#news(node);
+  }
+  /** Whoever polls for a change hears of it. */
+  #news(node: MemoryNode): void {
+    node.version++;
     if (node.waiting === undefined) return;
     const { waiting } = node;
     node.waiting = undefined;
@@ -323,16 +338,15 @@ export class Tree {
 
   /** Throws where an invariant of the tree, or of what is in it, does not hold. */
   check(): void {
-    const pages = new Set<number>();
-    let reserved = 0;
+    let others = 0;
     const names = new Map<MemoryNode, number>();
-    const seen = (page: number) => {
-      if (pages.has(page)) throw new Error(`page ${page} is in two places`);
-      pages.add(page);
-    };
+    const files: Checked[] = [];
     for (const node of this.nodes.all()) {
+      const { nodeid, size, body } = this.look(node);
+      if (body instanceof Content) files.push({ nodeid, size, content: body });
       try {
-        reserved += this.#check(node, names, seen);
+        this.#check(node, names);
+        others += node.xattrs?.pages ?? 0;
       } catch (error) {
         throw new Error(`node ${node.nodeid}: ${(error as Error).message}`);
       }
@@ -345,14 +359,12 @@ export class Tree {
       // INVARIANT: a node is there because it has a name or because the kernel counts it.
       if (!node.linked && node.nlookup === 0) throw new Error(`node ${node.nodeid}: nobody needs it`);
     }
-    // INVARIANT: what is reserved is what files hold or were promised, and what xattrs fill.
-    if (reserved !== this.pages.reserved) throw new Error(`${this.pages.reserved} pages reserved, ${reserved} needed`);
-    if (pages.size !== this.pages.taken) throw new Error(`${this.pages.taken} pages taken, ${pages.size} in files`);
-    if (reserved > this.pages.limit || this.nodes.size > this.inodes) throw new Error('a limit is exceeded');
+    this.store.check(files, others);
+    if (this.nodes.size > this.inodes) throw new Error('the limit of inodes is exceeded');
   }
 
-  /** Checks one node, counts the names it has in it; the pages that are reserved for it. */
-  #check(node: MemoryNode, names: Map<MemoryNode, number>, seen: (page: number) => void): number {
+  /** Checks one node, and counts the names it has in it. */
+  #check(node: MemoryNode, names: Map<MemoryNode, number>): void {
     const { body, xattrs } = node;
     xattrs?.check();
     let links = 0;
@@ -364,7 +376,6 @@ export class Tree {
         throw new Error(`its name ${link.name} is in no directory`);
     }
     if (node.isDirectory !== body instanceof Directory) throw new Error('mode and body differ');
-    const pages = xattrs?.pages ?? 0;
     if (body instanceof Directory) {
       body.check();
       let directories = 0;
@@ -375,14 +386,12 @@ export class Tree {
       const wanted = node.linked ? 2 + directories : 0;
       if (node.nlink !== wanted) throw new Error(`${node.nlink} links, ${directories} directories in it`);
       if (node.size !== body.size * NAME_SIZE) throw new Error(`size ${node.size} with ${body.size} names`);
-      return pages;
+      return;
     }
     if (links !== node.nlink) throw new Error(`${node.nlink} links, ${links} names in its chain`);
     if (typeof body === 'string' && node.size !== encodeName(body).length)
       throw new Error(`size ${node.size} of a link to ${body}`);
-    if (!(body instanceof Content)) return pages;
-    body.check(node.size, seen);
-    if (node.blocks !== body.count * SECTORS) throw new Error(`${node.blocks} blocks, ${body.count} pages`);
-    return pages + body.count;
+    if (body instanceof Content && node.blocks !== body.count * SECTORS)
+      throw new Error(`${node.blocks} blocks, ${body.count} pages`);
   }
 }

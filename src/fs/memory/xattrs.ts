@@ -6,7 +6,8 @@ import { EEXIST, EINVAL, ENODATA, EOPNOTSUPP } from '../../abi/errno.ts';
 import { XATTR_CREATE, XATTR_REPLACE } from '../../abi/posix.ts';
 import { encodeName } from '../../protocol/names.ts';
 import type { XattrStore } from './access.ts';
-import { PAGE, type Pages } from './pages.ts';
+import type { Store } from './content.ts';
+import { PAGE } from './pages.ts';
 
 /** xattr(7). What is in system is not for users to name: ACLs alone are served there. */
 const NAMESPACES = /^(user|trusted|security)\./u;
@@ -19,13 +20,13 @@ export function checkXattrName(name: string): void {
 }
 
 export class Xattrs implements XattrStore {
-  readonly #pages: Pages;
+  readonly #store: Pick<Store, 'reserve' | 'unreserve'>;
   readonly #values = new Map<string, Buffer>();
   /** Bytes in names and values. INVARIANT: as many pages are reserved as they would fill. */
   #bytes = 0;
 
-  constructor(pages: Pages) {
-    this.#pages = pages;
+  constructor(store: Pick<Store, 'reserve' | 'unreserve'>) {
+    this.#store = store;
   }
 
   get(name: string): Buffer | undefined {
@@ -61,8 +62,8 @@ export class Xattrs implements XattrStore {
   #count(bytes: number): void {
     const pages = this.pages;
     const after = Math.ceil((this.#bytes + bytes) / PAGE);
-    if (after > pages) this.#pages.reserve(after - pages);
-    else this.#pages.unreserve(pages - after);
+    if (after > pages) this.#store.reserve(after - pages);
+    else if (after < pages) this.#store.unreserve(pages - after);
     this.#bytes += bytes;
   }
 

@@ -6,9 +6,8 @@ import { nameToHandleAt, statx } from '../../abi/files.ts';
 import { fuse_statx } from '../../abi/fuse.ts';
 import { AT_EMPTY_PATH, MAX_HANDLE_SZ, STATX_BASIC_STATS } from '../../abi/posix.ts';
 import type { Connection } from '../../protocol/connection.ts';
-import { NegotiationError } from '../../protocol/init.ts';
 import { type Caching, unflushed } from '../caching.ts';
-import { HandedFiles, type OpenBooks, type Opened, whyNotHanded } from '../handed.ts';
+import { areHanded, HandedFiles, type OpenBooks, type Opened } from '../handed.ts';
 import type { LowerNodes } from './nodes.ts';
 import { done, type Scratch } from './scratch.ts';
 import { HELD, UNSEEN } from './source.ts';
@@ -69,13 +68,8 @@ export class Ways {
 
   /** From now on files are handed to the kernel, if they are to be. NegotiationError where they must be, and can't. */
   begin(connection: Connection): void {
-    const { hands } = this.#caching;
-    if (hands === false) return;
-    const why = whyNotHanded(connection);
-    if (why === undefined)
+    if (areHanded(connection, this.#caching.hands))
       this.#handed = new HandedFiles(connection, new SharedBooks(this.#nodes), (fd) => this.#unfit(fd));
-    else if (hands === true) throw new NegotiationError(`kernelPassthrough can't be had: ${why}`);
-    else connection.warn(`files are read and written by requests, not by the kernel: ${why}`);
   }
 
   /** Counts an open of a node, of whose file this is a descriptor, and says how it goes on. ESTALE. */

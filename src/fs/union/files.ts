@@ -16,7 +16,7 @@ import { O_ACCMODE, O_DIRECT, O_RDONLY, O_RDWR, O_WRONLY, POSIX_FADV_DONTNEED } 
 import type { Connection } from '../../protocol/connection.ts';
 import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
-import { HandedFiles, type OpenBooks, type Opened, whyNotHanded } from '../handed.ts';
+import { areHanded, HandedFiles, type OpenBooks, type Opened } from '../handed.ts';
 import type { Credentials } from '../passthrough/credentials.ts';
 import { Data } from '../passthrough/data.ts';
 import { Descriptors } from '../passthrough/descriptors.ts';
@@ -111,10 +111,8 @@ export class OpenFiles {
 
   /** From now on files are handed to the kernel, if they are to be. */
   begin(connection: Connection): void {
-    if (this.#values['passthrough.io'] === 'off') return;
-    const why = whyNotHanded(connection);
-    if (why === undefined) this.#handed = new HandedFiles(connection, new SharedBooks(this.#tree));
-    else connection.warn(`files are read and written by requests, not by the kernel: ${why}`);
+    if (areHanded(connection, this.#values['passthrough.io'] === 'off' ? false : 'auto'))
+      this.#handed = new HandedFiles(connection, new SharedBooks(this.#tree));
   }
 
   get size(): number {

@@ -2,15 +2,15 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ENOSPC } from '../../src/abi/errno.ts';
 import { clock } from '../../src/fs/memory/clock.ts';
-import { Content } from '../../src/fs/memory/content.ts';
+import { PagedContent } from '../../src/fs/memory/paged.ts';
 import { PAGE, Pages } from '../../src/fs/memory/pages.ts';
 
 /** A content with the size that a file would keep, and ways to look at it. */
 class File {
-  readonly content: Content;
+  readonly content: PagedContent;
   size = 0;
   constructor(pages: Pages) {
-    this.content = new Content(pages);
+    this.content = new PagedContent(pages);
   }
   write(offset: number, text: string | Buffer): number {
     const written = this.content.write(offset, Buffer.from(text));
