@@ -1,6 +1,7 @@
 /**
  * UnionFs under random load: operations in step on a mount of three branches and on a plain directory, by ../random/instep.py; what a client sees may not
- * differ. Afterwards each name that the mount has lies on a branch, and each that a branch has is in the mount.
+ * differ. Meanwhile branches change their order, and whether new files may go there. Afterwards each name that the mount has lies on a branch, and each that a branch
+ * has is in the mount.
  *
  * SEED repeats a run, OPERATIONS is how many, EVERY after how many the whole trees are compared.
  */
@@ -9,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { PYTHON } from '../interpreter.ts';
 import { native } from '../random/native.ts';
-import { operations, patience, seed } from '../random/random.ts';
+import { operations, patience, Random, seed } from '../random/random.ts';
 import { kernelTest, run, sh } from '../support.ts';
 import { TRANSPORT } from '../transport.ts';
 import { union } from './union.ts';
@@ -18,8 +19,17 @@ const INSTEP = fileURLToPath(new URL('../random/instep.py', import.meta.url));
 /** Files where chance has them, and directories with them or everywhere. */
 const OPTIONS: Readonly<Record<string, string>> =
   TRANSPORT === 'uring'
-    ? { 'category.create': 'rand' }
+    ? { 'category.create': 'rand', 'func.readdir': 'cor:2' }
     : { 'func.create': 'rand', 'func.mkdir': 'all', 'cache.files': 'auto-full' };
+
+/** Lists of the same branches in other orders, some of which take no new files. RO would be seen: files there could not be changed. */
+function settings(branches: readonly string[]): string[] {
+  const random = new Random(seed);
+  return Array.from({ length: 12 }, () => {
+    const order = branches.map((path) => ({ path, place: random.next() })).sort((a, b) => a.place - b.place);
+    return order.map(({ path }, i) => `${path}=${i > 0 && random.chance(2) ? 'NC' : 'RW'}`).join(':');
+  });
+}
 
 kernelTest(
   'random operations give what they give in one directory, and lie on the branches',
@@ -27,7 +37,8 @@ kernelTest(
     const steps = operations(1500);
     await using other = await native('ext4');
     await using m = await union({ kind: 'ext4', options: OPTIONS, seed });
-    const args = ['-B', INSTEP, m.dir, other.dir, 'ext4+merged', `${seed}`, `${steps}`, process.env.EVERY ?? '500'];
+    const how = ['ext4+merged', `${seed}`, `${steps}`, process.env.EVERY ?? '500', ...settings(m.branches)];
+    const args = ['-B', INSTEP, m.dir, other.dir, ...how];
     const counts = Object.values(
       JSON.parse(await run(PYTHON, args, { timeout: patience(steps) })) as Record<string, [number, number]>,
     );

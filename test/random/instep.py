@@ -1,14 +1,15 @@
 """
 Random operations in step on two filesystems, which must answer the same.
 
-  instep.py MOUNT NATIVE KIND SEED STEPS [EVERY]
+  instep.py MOUNT NATIVE KIND SEED STEPS [EVERY [BRANCHES...]]
 
 Both directories are roots of empty mounts of their own; KIND says what the native one is: tmpfs or ext4, with
 "+merged" behind it where the mount is of several such directories as one. Two
 processes, each in its directory by chroot(2), make the same operations: what they choose comes from the seed
 and from what they were answered, so they stay in step for as long as the answers are equal. Each writes what it
 did and saw, a line a step, and every EVERY steps (default 100) all of its tree. This process compares the lines,
-and at the first difference prints the steps before it.
+and at the first difference prints the steps before it. With BRANCHES the mount is a union, whose branches are set to
+the next of these every few steps: no client may see anything of that.
 
 A step is one call, or a few that belong together, made as root or as one of two users (their effective ids
 change, so the kernel checks their permissions); on paths of up to three of four names, so that they collide;
@@ -36,12 +37,17 @@ def when(time):
     return 'now' if time > LONG_AGO * 10**9 else str(time)
 
 
+# After so many steps the branches of a union are set anew.
+CHANGES = 10
+
+
 class Side(Steps):
     """One of the two: what it does and sees."""
 
-    def __init__(self, kind, seed, every, say):
+    def __init__(self, kind, seed, every, branches, say):
         super().__init__(kind, seed)
         self.every = every
+        self.branches = branches
         self.say = say
         self.counts = {}
 
@@ -147,14 +153,16 @@ class Side(Steps):
 
     def tree(self):
         """All there is, as root: a line for each name, and for each open file."""
-        user, self.user = self.user, 0
-        self.become()
+        user = self.as_root()
         first = {}
         pending = ['/']
         while pending:
             path = pending.pop()
             found = os.lstat(path)
-            same = first.setdefault(found.st_ino, path)
+            # Not compared: numbers of merged directories. They are of the path, and below a directory that was renamed the
+            # kernel goes on with those of before, which may be another one's by now, for as long as attributes are cached.
+            merged = self.merged and stat.S_ISDIR(found.st_mode)
+            same = path if merged else first.setdefault(found.st_ino, path)
             line = f'{path}: {self.describe(found)}' + ('' if same == path else f' is {same}')
             if stat.S_ISLNK(found.st_mode):
                 line += f' -> {os.readlink(path)}'
@@ -169,6 +177,23 @@ class Side(Steps):
         for i, fd in enumerate(self.slots):
             if fd is not None:
                 self.say(f'T [{i}]: {self.look_at(fd)}')
+        self.user = user
+        self.become()
+
+    def as_root(self):
+        """Who it was before."""
+        user, self.user = self.user, 0
+        self.become()
+        return user
+
+    def change(self, branches):
+        """
+        Sets those of the union, by its control file. The other side becomes root for a moment, too: a file that is open
+        may be linked by who has the very credentials that opened it (fs/namei.c: path_init, LOOKUP_LINKAT_EMPTY).
+        """
+        user = self.as_root()
+        if branches:
+            os.setxattr('/.mergerfs', 'user.mergerfs.branches', os.fsencode(branches))
         self.user = user
         self.become()
 
@@ -200,13 +225,15 @@ class Side(Steps):
     def run(self, steps):
         os.umask(0o022)
         for i in range(steps):
+            if self.branches and i % CHANGES == 0:
+                self.change(self.branches[i // CHANGES % len(self.branches)])
             self.step(i)
             if (i + 1) % self.every == 0 or i + 1 == steps:
                 self.tree()
         self.say('C ' + json.dumps(self.counts))
 
 
-def side(root, kind, seed, steps, every):
+def side(root, kind, seed, steps, every, branches):
     """A process that works in `root`: its id, and what it says, as a file."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -216,7 +243,7 @@ def side(root, kind, seed, steps, every):
             try:
                 os.chroot(root)
                 os.chdir('/')
-                Side(kind, seed, every, lambda line: out.write(line.replace('\n', '\\n') + '\n')).run(steps)
+                Side(kind, seed, every, branches, lambda line: out.write(line.replace('\n', '\\n') + '\n')).run(steps)
             except Exception as error:
                 out.write('X ' + ''.join(traceback.format_exception(error)).replace('\n', '\\n') + '\n')
             out.flush()
@@ -244,7 +271,10 @@ def main():
     mount, native, kind, seed, steps, *rest = sys.argv[1:]
     every = int(rest[0]) if rest else 100
     about = f'SEED={seed} kind {kind}' + ('' if every == 1 else ', and EVERY=1 compares the whole trees after each step')
-    (one, ours), (other, theirs) = [side(root, kind, int(seed), int(steps), every) for root in (mount, native)]
+    (one, ours), (other, theirs) = [
+        side(root, kind, int(seed), int(steps), every, branches)
+        for root, branches in ((mount, rest[1:]), (native, ['' for _ in rest[1:]]))
+    ]
     try:
         print(compare(ours, theirs, about))
     finally:
