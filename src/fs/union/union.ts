@@ -390,17 +390,30 @@ export class UnionFs implements Filesystem {
     if (node.held !== undefined) return;
     const path = this.#tree.path(node);
     const sync = fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync : fsync;
-    this.#lower.during(() => {
-      for (const branch of this.#lower.branches)
-        if (this.#lower.exists(branch, path)) this.#opened(this.#lower.descriptor(branch), (fd) => done(sync(fd)));
+    this.#onAll((branch) => {
+      if (this.#lower.exists(branch, path)) this.#opened(this.#lower.descriptor(branch), (fd) => done(sync(fd)));
     });
+  }
+  /** Calls for each branch, also where one fails: the first error is thrown at the end. */
+  #onAll(call: (branch: Branch) => void): void {
+    const errors: unknown[] = [];
+    this.#lower.during(() => {
+      for (const branch of this.#lower.branches) {
+        try {
+          call(branch);
+        } catch (error) {
+          errors.push(error);
+        }
+      }
+    });
+    if (errors.length > 0) throw errors[0];
   }
 
   statfs({ nodeid }: Request): Result<'STATFS'> {
     return statfsOf(this.#lower, this.#values, this.#pathOrNone(this.#node(nodeid)) ?? '', this.#scratch);
   }
   syncfs() {
-    for (const { fd } of this.#lower.branches) done(syncfs(fd));
+    this.#onAll(({ fd }) => done(syncfs(fd)));
   }
 
   setxattr({ nodeid }: Request, args: Args<'SETXATTR'>) {
