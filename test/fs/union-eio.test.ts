@@ -359,6 +359,22 @@ describe('a function that makes', () => {
 });
 
 describe('a directory', () => {
+  test.each([
+    ['fsync', 0],
+    ['fdatasync', 1],
+    ['syncfs', 0],
+  ])('%s: is done on all branches, also where one fails', (call, fsync_flags) => {
+    serve();
+    const node = at(u.node('d'));
+    const before = state();
+    const sync = () => (call === 'syncfs' ? u.fs.syncfs() : u.fs.fsyncdir(node, { fh: 0, fsync_flags } as never));
+    let made = 0;
+    faults.set(call, { fails: () => made++ === 0, made: 0 });
+    expect(sync).toThrow(EIO);
+    expect([made, state()]).toEqual([2, before]);
+    faults.clear();
+    sync();
+  });
   test('has the names of the branches that can be read, and the error where most can’t', () => {
     serve();
     writeFileSync(on('a/d/only a'), '');

@@ -144,6 +144,11 @@ export class Across {
     }
   }
 
+  /** Calls for each branch that is served, also where one fails: the first error is thrown at the end. */
+  all(call: (branch: Branch) => void): void {
+    const [failure] = this.#lower.during(() => this.#each(this.#lower.branches, call));
+    if (failure) throw failure.error;
+  }
   #each(branches: readonly Branch[], call: (branch: Branch, i: number) => void): Failure[] {
     const failures: Failure[] = [];
     for (const [i, branch] of branches.entries()) {

@@ -450,13 +450,12 @@ export class UnionFs implements Filesystem {
     const node = this.#node(nodeid);
     if (node.held !== undefined) return;
     const sync = fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync : fsync;
-    this.#together(() =>
-      this.#lower.during(() => {
-        const path = this.#tree.path(node);
-        for (const branch of this.#lower.branches)
-          if (this.#lower.exists(branch, path)) this.#opened(this.#lower.descriptor(branch), (fd) => done(sync(fd)));
-      }),
-    );
+    this.#together(() => {
+      const path = this.#tree.path(node);
+      this.#across.all((branch) => {
+        if (this.#lower.exists(branch, path)) this.#opened(this.#lower.descriptor(branch), (fd) => done(sync(fd)));
+      });
+    });
   }
 
   statfs({ nodeid }: Request): Result<'STATFS'> {
@@ -466,7 +465,7 @@ export class UnionFs implements Filesystem {
   }
   syncfs() {
     this.#settings.look();
-    for (const { fd } of this.#lower.branches) done(syncfs(fd));
+    this.#across.all(({ fd }) => done(syncfs(fd)));
   }
 
   setxattr({ nodeid }: Request, args: Args<'SETXATTR'>) {

@@ -77,9 +77,10 @@ async function slowly(name: string, how: keyof typeof SLOW, result: unknown): Pr
   const alone = new AbortController();
   others.push(alone);
   atOnce[name] = Math.max(atOnce[name] ?? 0, others.length);
-  if (how === 'for another' && others.length > 1) for (const each of others) each.abort();
+  // Who has met another one is gone at once: the next of the same client is to meet the next of the other.
+  if (how === 'for another' && others.length > 1) for (const each of others.splice(0)) each.abort();
   await sleep(SLOW[how], undefined, { signal: alone.signal }).catch(() => {});
-  others.splice(others.indexOf(alone), 1);
+  if (others.includes(alone)) others.splice(others.indexOf(alone), 1);
   return result;
 }
 const NAMES = [
