@@ -78,6 +78,11 @@ function serve(options: Record<string, string> = {}, more: Partial<UnionOptions>
 const modeOf = (path: string) => statSync(on(path)).mode & 0o7777;
 
 describe('what is seen', () => {
+  test('of what is a directory on one branch alone is what is in that', () => {
+    below({ 'a/d/f': '', 'b/d': 'a file' });
+    symlinkSync('nowhere', join(dir, 'c/d'));
+    expect(serve().list('d')).toEqual(['f']);
+  });
   test('is merged, each name once, by the first branch that has it', () => {
     below({ 'a/d/1': 'a1', 'b/d/1': 'b1', 'b/d/2': 'b2', 'c/d/3': 'c3', 'c/e/': '', 'b/f': 'f' });
     const u = serve();

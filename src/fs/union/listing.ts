@@ -98,8 +98,8 @@ export class Listing {
         empty &&= name === '.' || name === '..';
         return empty;
       });
-      const none = failure === undefined || failure === ENOTDIR || failure === ELOOP;
-      if (!none && this.#lower.during(() => this.#lower.exists(branch, path))) throw failure;
+      if (failure !== undefined && !isNone(failure) && this.#lower.during(() => this.#lower.exists(branch, path)))
+        throw failure;
       return empty;
     });
   }
@@ -109,6 +109,9 @@ export class Listing {
     return fd < 0 ? errno(-fd) : readDirectory(this.#dirents, fd, visit);
   }
 }
+
+/** Whether a branch has no such directory: nothing, a file, or a symlink. */
+const isNone = (failure: Errno): boolean => failure === ENOENT || failure === ENOTDIR || failure === ELOOP;
 
 /** What branches have in a directory, one after the other. */
 class Merged {
@@ -128,7 +131,7 @@ class Merged {
   /** A branch has been read, or could not be. */
   ended(failure: Errno | undefined): void {
     if (failure === undefined) this.#there++;
-    else if (failure !== ENOENT) {
+    else if (!isNone(failure)) {
       this.#failure = failure;
       this.#failed++;
     }
