@@ -2,7 +2,7 @@
  * What threads share of a union, without threads: two UnionFs over the same memory, called by turns. What one does the other has to
  * know: nodes and their names, open files and directories, options, branches.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { EBADF, ENOENT, ENOSPC, ESTALE } from '../../src/abi/errno.ts';
@@ -15,6 +15,7 @@ import { acquireShared, releaseShared } from '../../src/fs/shared/rwlock.ts';
 import { shareUnion, type UnionShared } from '../../src/fs/union/shared.ts';
 import { Turns } from '../../src/fs/union/turns.ts';
 import { WORDS } from '../../src/fs/union/words.ts';
+import { check } from '../mount/union-shared/check.ts';
 import { temporary } from '../support.ts';
 import { at, Client } from './union-support.ts';
 
@@ -90,6 +91,28 @@ describe('nodes', () => {
     expect(other.node('g')).toBe(one.node('f'));
     other.unlink('f');
     expect(one.xattr('g', 'user.mergerfs.relpath')).toBe('/g');
+  });
+  test('a file that was held is let go of when another of its names is found', () => {
+    one.put('f', 'text');
+    for (const name of ['g', 'h']) linkSync(join(dir, 'a/f'), join(dir, 'a', name));
+    const nodeid = one.node('f');
+    other.unlink('f');
+    const open = descriptors();
+    expect(one.fs.held).toBe(1);
+    expect(other.node('g')).toBe(nodeid);
+    expect([one.fs.held, descriptors()]).toEqual([0, open - 1]);
+  });
+  test('a node whose identity another one has got has none', () => {
+    for (const name of ['f', 'g']) one.put(name, name);
+    linkSync(join(dir, 'a/f'), join(dir, 'a/h'));
+    const [f, g] = [one.node('f'), one.node('g')];
+    rmSync(join(dir, 'a/g'));
+    linkSync(join(dir, 'a/f'), join(dir, 'a/g')); // now it is f, and its node has been another one
+    expect([one.node('f'), one.node('g')]).toEqual([f, g]);
+    check(shared);
+    expect(other.node('h')).toBe(g);
+    for (const { nodeid, nlookup } of one.fs.nodes.counted) one.fs.forget(at(0), { nodeid, nlookup });
+    check(shared);
   });
   test('two names change places for both', () => {
     one.mkdir('d');

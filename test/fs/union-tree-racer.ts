@@ -33,7 +33,7 @@ function step(): void {
     if (tree.path(known.node) !== `${'de'[to]}/${name}x`) throw new Error(`${key} is at ${tree.path(known.node)}`);
     tree.move(directories[to]!, `${name}x`, parent, name);
   } else if (what === 2) {
-    tree.identify(known.node, `${me} ${key} ${below(3)}`);
+    tree.identify(known.node, `${below(6)}`); // which others take away
   } else {
     const node = tree.detach(parent, name);
     if (node?.nodeid !== known.node.nodeid) throw new Error(`${key} was ${node?.nodeid}, not ${known.node.nodeid}`);

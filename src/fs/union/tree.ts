@@ -201,7 +201,8 @@ export class UnionTree {
    * names: then one of the others may have the node.
    */
   found(parent: UnionNode, name: string, type: number, identity: string | undefined): UnionNode {
-    return this.locked(() => {
+    let held = 0;
+    const found = this.locked(() => {
       const at = this.#table(parent)?.find(new Name(name)) ?? 0;
       let node = at === 0 ? undefined : this.#counted(at);
       if (node !== undefined && (node.type !== type || (node.names > 1 && !this.#identified(node, identity)))) {
@@ -211,11 +212,13 @@ export class UnionTree {
       if (node === undefined) {
         if (at !== 0) this.#detach(parent, at);
         node = (identity === undefined ? undefined : this.#byIdentity(identity)) ?? this.#new(type);
-        this.#attach(parent, name, node);
+        held = this.#attach(parent, name, node);
       }
       if (identity !== undefined) this.#identify(node, identity);
       return node;
     });
+    if (held !== 0) closeQuietly(held - 1);
+    return found;
   }
   /** A node without a name, with a lookup counted. */
   add(type: number): UnionNode {
@@ -255,15 +258,17 @@ export class UnionTree {
     const name = new Name(identity);
     let at = identities.find(name);
     if (at === 0) at = identities.add(name, node.nodeid);
-    else identities.turn(at, node.nodeid);
+    else {
+      // Whose it was has none any more: the block goes with this node.
+      this.#meant(at)?.put(VALUE.IDENTITY, 0);
+      identities.turn(at, node.nodeid);
+    }
     node.put(VALUE.IDENTITY, at);
   }
   /** Whether that is the identity that it has. */
   #identified(node: UnionNode, identity: string | undefined): boolean {
     const at = node.word(VALUE.IDENTITY);
-    const identities = this.#identities;
-    if (at === 0 || identities.nodeid(at) !== node.nodeid) return identity === undefined;
-    return identity !== undefined && identities.text(at) === identity;
+    return at === 0 ? identity === undefined : this.#identities.text(at) === identity;
   }
   #byIdentity(identity: string): UnionNode | undefined {
     const at = this.#identities.find(new Name(identity));
@@ -272,6 +277,7 @@ export class UnionTree {
   #forgetIdentity(node: UnionNode): void {
     const at = node.word(VALUE.IDENTITY);
     const identities = this.#identities;
+    // One that is leaving may have lost it to another, which did not find it any more.
     if (at !== 0 && identities.nodeid(at) === node.nodeid) identities.remove(at);
     node.put(VALUE.IDENTITY, 0);
   }

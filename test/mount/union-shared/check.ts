@@ -17,6 +17,10 @@ export function check(shared: UnionShared): void {
   const [heap, cells] = [new Heap(shared.heap), new SharedCells(shared.words)];
   const identities = cells.get(WORDS.IDENTITIES);
   const used = new Set([cells.get(WORDS.STATE + BLOCK), identities, ...new NameTable(heap, identities).blocks()]);
+  for (const at of new NameTable(heap, identities).all()) {
+    const nodeid = new NameTable(heap, identities).nodeid(at);
+    if (tree.get(nodeid).word(VALUE.IDENTITY) !== at) throw new Error(`node ${nodeid} has another identity`);
+  }
   const named = new Map<number, number>();
   for (const { nodeid } of tree.table.all()) {
     const node = tree.get(nodeid);
@@ -34,7 +38,11 @@ export function check(shared: UnionShared): void {
     }
   }
   for (const { nodeid } of tree.table.all()) {
-    const { names } = tree.get(nodeid);
+    const node = tree.get(nodeid);
+    const { names } = node;
+    const identity = node.word(VALUE.IDENTITY);
+    if (identity !== 0 && new NameTable(heap, identities).nodeid(identity) !== nodeid)
+      throw new Error(`node ${nodeid} has the identity of another`);
     if (names !== (named.get(nodeid) ?? 0)) throw new Error(`node ${nodeid} counts ${names} names, and has others`);
   }
   const directories = openNodes(openedLayout, shared.directories);
