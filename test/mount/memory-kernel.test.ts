@@ -7,7 +7,7 @@ import { expect } from 'vitest';
 import { MemoryFs, type MemoryOptions } from '../../src/fs/index.ts';
 import type { Connection } from '../../src/protocol/connection.ts';
 import type { TraceEvent } from '../../src/protocol/trace.ts';
-import { kernelTest, mounted } from '../support.ts';
+import { kernelTest, mounted, until } from '../support.ts';
 import { as } from './passthrough.ts';
 import { Client, python } from './python.ts';
 
@@ -210,8 +210,10 @@ address = ctypes.c_void_p
 libc.mmap.restype = ctypes.c_void_p
 at = libc.mmap(None, ctypes.c_size_t(1 << 20), 3, 1, fd, ctypes.c_long(0))
 os.close(fd)
+say('closed')
+told()
 ctypes.memset(at + 4096, ord('m'), 4)
-say('mapped')
+say('stored')
 told()
 os.unlink(P('f'))
 say('unlinked')
@@ -221,6 +223,9 @@ say(ctypes.string_at(at + 4095, 5).decode())
 told()`;
   await using one = new Client(m.dir, script);
   const free = (await one.said()) as number;
+  expect(await one.said()).toBe('closed');
+  await until(() => m.filesystem.opened === 0, 'the last release');
+  one.tell();
   await one.said();
   // By another process, and in the books.
   const other = `s = os.stat(P('f')); say([s.st_blocks, slurp('f')[4096:4101], os.statvfs(DIR).f_bfree])`;
