@@ -5,6 +5,7 @@
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { expect } from 'vitest';
 import { MemoryFs, type MemoryOptions } from '../../src/fs/index.ts';
+import type { MountOptions } from '../../src/options.ts';
 import type { Connection } from '../../src/protocol/connection.ts';
 import type { TraceEvent } from '../../src/protocol/trace.ts';
 import { kernelTest, mounted, until } from '../support.ts';
@@ -21,13 +22,13 @@ function memoryFs(options: MemoryOptions = {}): MemoryFs {
   kept.push(filesystem);
   return filesystem;
 }
-async function handing(options: MemoryOptions = {}) {
+async function handing(options: MemoryOptions = {}, mount: MountOptions = {}) {
   const asked: string[] = [];
   const trace = (event: TraceEvent) => {
     if (event.kind === 'request') asked.push(event.operation);
   };
   const filesystem = memoryFs(options);
-  const m = await mounted(filesystem, { allowOther: true, suid: true, trace });
+  const m = await mounted(filesystem, { allowOther: true, suid: true, trace, ...mount });
   return {
     ...{ ...m, filesystem, asked },
     data: () => asked.filter((each) => DATA.has(each)),
@@ -281,6 +282,22 @@ told()`,
   expect(filesystem.files.readFile('/299').toString()).toBe('text');
   await using again = await mounted(filesystem);
   expect(await python(again.dir, "say(slurp('7'))")).toEqual(['text']);
+});
+
+kernelTest('with direct_io data comes by requests, and is what others have mapped', async () => {
+  await using m = await handing({ size: 1 << 20 }, { directIo: true });
+  const script = `
+import mmap
+fd = os.open(P('f'), os.O_RDWR | os.O_CREAT)
+say(os.write(fd, b'text' * 2000))
+with mmap.mmap(fd, 8000) as mapped:
+    say([mapped[4094:4098].decode(), os.pread(fd, 4, 0).decode()])
+    mapped[0:4] = b'MAPS'
+    say(os.pread(fd, 8, 0).decode())
+say([result(os.pwrite, fd, b'x' * (2 << 20), 0), os.fstat(fd).st_size, os.statvfs(DIR).f_bfree])`;
+  const full = 1 << 20;
+  expect(await python(m.dir, script)).toEqual([8000, ['xtte', 'text'], 'MAPStext', [full, full, 0]]);
+  expect(new Set(m.data())).toEqual(DATA);
 });
 
 kernelTest('served by a thread of its own, its descriptor goes with the thread', async () => {
