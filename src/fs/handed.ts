@@ -14,6 +14,7 @@ import { hasCapability } from '../abi/credentials.ts';
 import { ELOOP, ENOTTY, EPERM, Errno } from '../abi/errno.ts';
 import { FOPEN_PASSTHROUGH } from '../abi/fuse-constants.ts';
 import { CAP_SYS_ADMIN } from '../abi/posix.ts';
+import type { BackingRights } from '../protocol/backing.ts';
 import type { Connection } from '../protocol/connection.ts';
 import { NegotiationError } from '../protocol/init.ts';
 
@@ -82,6 +83,7 @@ export class HandedFiles {
   readonly #connection: Pick<Connection, 'backing' | 'warn'>;
   readonly #books: OpenBooks;
   readonly #unfit: (fd: number) => string | undefined;
+  readonly #rights: BackingRights;
   /** What a node's opens are answered with. */
   readonly #ways = new Map<number, Way>();
   /** The kernel takes none at all from us. */
@@ -89,15 +91,17 @@ export class HandedFiles {
   /** What keeps files from it, and was told. */
   readonly #told = new Set<string>();
 
-  /** `unfit` says why the kernel is not even to be asked for an open file; undefined where it is. */
+  /** `unfit` says why the kernel is not even to be asked for an open file; undefined where it is. `rights` are those that it uses files with. */
   constructor(
     connection: Pick<Connection, 'backing' | 'warn'>,
     books: OpenBooks = new OwnBooks(),
     unfit: (fd: number) => string | undefined = () => undefined,
+    rights: BackingRights = 'reduced',
   ) {
     this.#connection = connection;
     this.#books = books;
     this.#unfit = unfit;
+    this.#rights = rights;
   }
 
   /**
@@ -136,7 +140,7 @@ export class HandedFiles {
     const unfit = this.#unfit(fd);
     if (unfit !== undefined) return this.#tell(unfit);
     try {
-      return this.#connection.backing.open(fd);
+      return this.#connection.backing.open(fd, this.#rights);
     } catch (error) {
       if (!(error instanceof Errno)) throw error;
       this.#refused = error.errno === EPERM.errno || error.errno === ENOTTY.errno;

@@ -15,7 +15,8 @@
  *
  * The kernel uses the file with the credentials of the thread that has registered it, whoever writes. With CAP_FSETID, which
  * root has, setuid and setgid bits would survive the write of a stranger, and with CAP_SYS_RESOURCE it would pass by quotas: so a file is
- * registered without these two.
+ * registered without these two. Where a filesystem's files have no such bits and nobody has a quota, that can be spared: it is half of
+ * what registering costs.
  * @see fs/fuse/backing.c, fs/fuse/iomode.c
  */
 import { withoutCapabilities } from '../abi/credentials.ts';
@@ -24,6 +25,9 @@ import { FUSE_DEV_IOC_BACKING_CLOSE, FUSE_DEV_IOC_BACKING_OPEN } from '../abi/fu
 import { Memory } from '../abi/memory.ts';
 import { CAP_FSETID, CAP_SYS_RESOURCE } from '../abi/posix.ts';
 import { close, ioctl } from '../abi/syscall.ts';
+
+/** With what rights of this thread the kernel uses a file: without those that a stranger's write must not be made with, or with all. */
+export type BackingRights = 'reduced' | 'whole';
 
 /** What a stranger's write must not be made with. */
 const RESERVED = [CAP_FSETID, CAP_SYS_RESOURCE];
@@ -46,9 +50,10 @@ export class BackingFiles {
    * afterwards. SystemError: EPERM without CAP_SYS_ADMIN, or where PASSTHROUGH was not agreed; EBADF; EISDIR, and EINVAL for
    * what is no regular file else; ELOOP for one of a filesystem that is itself stacked on another; ENOTTY before Linux 6.9.
    */
-  open(fd: number): number {
+  open(fd: number, rights: BackingRights = 'reduced'): number {
     const put = (argument: DataView) => fuse_backing_map.encode(argument, 0, { fd, flags: 0 });
-    return withoutCapabilities(RESERVED, () => this.#ask(FUSE_DEV_IOC_BACKING_OPEN, put));
+    const ask = () => this.#ask(FUSE_DEV_IOC_BACKING_OPEN, put);
+    return rights === 'whole' ? ask() : withoutCapabilities(RESERVED, ask);
   }
 
   /** Gives a number back. Files that are open with it stay as they are. SystemError: ENOENT for one that there is not. After the end all are back. */

@@ -196,6 +196,13 @@ describe('room', () => {
     expect(store.free).toBe(0);
   });
 
+  kernelTest('a file that had a size before it had a content has it still', async () => {
+    const store = new TmpfsStore(10);
+    const content = store.content({ nodeid: 1, size: 5000 });
+    expect([content.seen(), content.count, content.data(0)]).toEqual([5000, 0, Number.POSITIVE_INFINITY]);
+    expect(content.settle(4000), 'it has more, by who writes meanwhile').toBe(5000);
+  });
+
   kernelTest('none is none, not without bounds', async () => {
     const side = new Side(new TmpfsStore(0));
     expect(side.store.free).toBe(0);

@@ -5,9 +5,10 @@
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { expect } from 'vitest';
 import { MemoryFs, type MemoryOptions } from '../../src/fs/index.ts';
+import type { MountOptions } from '../../src/options.ts';
 import type { Connection } from '../../src/protocol/connection.ts';
 import type { TraceEvent } from '../../src/protocol/trace.ts';
-import { kernelTest, mounted } from '../support.ts';
+import { kernelTest, mounted, until } from '../support.ts';
 import { as } from './passthrough.ts';
 import { Client, python } from './python.ts';
 
@@ -21,13 +22,13 @@ function memoryFs(options: MemoryOptions = {}): MemoryFs {
   kept.push(filesystem);
   return filesystem;
 }
-async function handing(options: MemoryOptions = {}) {
+async function handing(options: MemoryOptions = {}, mount: MountOptions = {}) {
   const asked: string[] = [];
   const trace = (event: TraceEvent) => {
     if (event.kind === 'request') asked.push(event.operation);
   };
   const filesystem = memoryFs(options);
-  const m = await mounted(filesystem, { allowOther: true, suid: true, trace });
+  const m = await mounted(filesystem, { allowOther: true, suid: true, trace, ...mount });
   return {
     ...{ ...m, filesystem, asked },
     data: () => asked.filter((each) => DATA.has(each)),
@@ -210,8 +211,10 @@ address = ctypes.c_void_p
 libc.mmap.restype = ctypes.c_void_p
 at = libc.mmap(None, ctypes.c_size_t(1 << 20), 3, 1, fd, ctypes.c_long(0))
 os.close(fd)
+say('closed')
+told()
 ctypes.memset(at + 4096, ord('m'), 4)
-say('mapped')
+say('stored')
 told()
 os.unlink(P('f'))
 say('unlinked')
@@ -221,6 +224,9 @@ say(ctypes.string_at(at + 4095, 5).decode())
 told()`;
   await using one = new Client(m.dir, script);
   const free = (await one.said()) as number;
+  expect(await one.said()).toBe('closed');
+  await until(() => m.filesystem.opened === 0, 'the last release');
+  one.tell();
   await one.said();
   // By another process, and in the books.
   const other = `s = os.stat(P('f')); say([s.st_blocks, slurp('f')[4096:4101], os.statvfs(DIR).f_bfree])`;
@@ -276,6 +282,22 @@ told()`,
   expect(filesystem.files.readFile('/299').toString()).toBe('text');
   await using again = await mounted(filesystem);
   expect(await python(again.dir, "say(slurp('7'))")).toEqual(['text']);
+});
+
+kernelTest('with direct_io data comes by requests, and is what others have mapped', async () => {
+  await using m = await handing({ size: 1 << 20 }, { directIo: true });
+  const script = `
+import mmap
+fd = os.open(P('f'), os.O_RDWR | os.O_CREAT)
+say(os.write(fd, b'text' * 2000))
+with mmap.mmap(fd, 8000) as mapped:
+    say([mapped[4094:4098].decode(), os.pread(fd, 4, 0).decode()])
+    mapped[0:4] = b'MAPS'
+    say(os.pread(fd, 8, 0).decode())
+say([result(os.pwrite, fd, b'x' * (2 << 20), 0), os.fstat(fd).st_size, os.statvfs(DIR).f_bfree])`;
+  const full = 1 << 20;
+  expect(await python(m.dir, script)).toEqual([8000, ['xtte', 'text'], 'MAPStext', [full, full, 0]]);
+  expect(new Set(m.data())).toEqual(DATA);
 });
 
 kernelTest('served by a thread of its own, its descriptor goes with the thread', async () => {

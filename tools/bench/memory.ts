@@ -13,6 +13,7 @@
  */
 import { type Bench, median, paired, type Row, type Sample } from './measure.ts';
 import { HOW_TO_BUILD, MemfsFailed, MemfsLl, RECORDED } from './memory-baseline.ts';
+import { memoryHandedRows } from './memory-kernel.ts';
 import type { Which } from './server.ts';
 import { type Loaded, Server } from './servers.ts';
 
@@ -77,6 +78,7 @@ export const memory: Bench = {
     for (const round of rounds)
       if (program || !round.informs)
         yield* comparison(quick, round, program ? new MemfsLl(program, round.options) : undefined);
+    yield* memoryHandedRows(quick);
     yield* listings(quick);
   },
 };

@@ -12,6 +12,7 @@
 //  stat_enoent   fstatat of a name that does not exist (negative dentries apply when the server sets them)
 //  open_close    open(O_RDONLY) of an existing file + close
 //  create_unlink open(O_CREAT|O_EXCL|O_WRONLY) + close + unlink, each thread in a directory of its own
+//  small_file    the same with a write of 4 KiB before the close
 //  mkdir_rmdir   mkdir + rmdir, each thread in a directory of its own
 //  rename        rename a<->b in the thread's own directory
 //  readdir       opendir + readdir to the end + closedir of a directory of 1000 files
@@ -209,6 +210,16 @@ static uint64_t op_create(struct th *t)
 	if (unlink(t->p1)) die("unlink", t->p1);
 	return 0;
 }
+static uint64_t op_small(struct th *t)
+{
+	int fd = open(t->p1, O_CREAT | O_EXCL | O_WRONLY, 0644);
+	if (fd < 0) die("open(O_CREAT|O_EXCL)", t->p1);
+	static const char page[4096] = "small";
+	if (write(fd, page, sizeof page) != sizeof page) die("write", t->p1);
+	if (close(fd)) die("close", t->p1);
+	if (unlink(t->p1)) die("unlink", t->p1);
+	return 4096;
+}
 static uint64_t op_mkdir(struct th *t)
 {
 	if (mkdir(t->p1, 0755)) die("mkdir", t->p1);
@@ -339,6 +350,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(o, "stat_enoent")) g_fn = op_enoent, pertd = 1;
 	else if (!strcmp(o, "open_close")) g_fn = op_open, need_files();
 	else if (!strcmp(o, "create_unlink")) g_fn = op_create, pertd = 1;
+	else if (!strcmp(o, "small_file")) g_fn = op_small, pertd = 1;
 	else if (!strcmp(o, "mkdir_rmdir")) g_fn = op_mkdir, pertd = 1;
 	else if (!strcmp(o, "rename")) g_fn = op_rename, pertd = 1;
 	else if (!strcmp(o, "readdir")) g_fn = op_readdir, need_files();

@@ -19,10 +19,10 @@ import { branchesOf, sourceOf, UNION_OPTIONS } from './servers.ts';
 import shared, { share } from './threads-fs.ts';
 
 /**
- * The canned filesystem, the raw loop; MemoryFs by default, where it lists names alone, and where the kernel may keep nothing;
- * shared memory served by a thread a CPU, or by this one; a directory beside the mount by this thread, by one a CPU, or by many, as for a
- * slow one, its data by requests; and by this thread with the data left to the kernel; a union of so many directories there, by this thread or by
- * one a CPU.
+ * The canned filesystem, the raw loop; MemoryFs by default, where it lists names alone, where the kernel may keep nothing, and with the data
+ * left to the kernel; shared memory served by a thread a CPU, or by this one; a directory beside the mount by this thread, by one a CPU, or by many, as for a
+ * slow one, its data by requests; and by this thread with the data left to the kernel; a union of so many directories there, by this thread
+ * or by one a CPU.
  */
 export type Which =
   | 'ours'
@@ -30,6 +30,7 @@ export type Which =
   | 'memory'
   | 'listing'
   | 'uncached'
+  | 'memory kernel'
   | 'threads'
   | 'single'
   | 'passthrough'
@@ -91,11 +92,11 @@ function rss(): number {
 
 /** MemoryFs with room for a million files whatever memory the machine has. */
 function memoryFs(): MemoryFs {
-  const filesystem = new MemoryFs({ nrInodes: 2_000_000 });
+  const filesystem = new MemoryFs({ nrInodes: 2_000_000, kernelPassthrough: which === 'memory kernel' });
   if (which === 'listing') Object.defineProperty(filesystem, 'readdirplus', { value: undefined });
   return filesystem;
 }
-const memory = ['memory', 'listing', 'uncached'].includes(which) ? memoryFs() : undefined;
+const memory = ['memory', 'listing', 'uncached', 'memory kernel'].includes(which) ? memoryFs() : undefined;
 let mounted: Mount | undefined;
 
 const answers: Record<Question, (count: number) => number | Promise<number>> = {

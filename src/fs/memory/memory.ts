@@ -48,7 +48,14 @@ import { NegotiationError } from '../../protocol/init.ts';
 import { encodeName } from '../../protocol/names.ts';
 import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
-import { areHanded, checkKernelPassthrough, HandedFiles, type KernelPassthrough, type Way } from '../handed.ts';
+import {
+  areHanded,
+  checkKernelPassthrough,
+  HandedFiles,
+  type KernelPassthrough,
+  type OpenBooks,
+  type Way,
+} from '../handed.ts';
 import { Locks } from '../locks.ts';
 import { HandleTable, MAP_MAX } from '../nodes.ts';
 import { isAcl, setAcl } from './access.ts';
@@ -178,13 +185,15 @@ export class MemoryFs implements Filesystem {
   init(connection: Connection): void {
     if (this.#connection)
       throw new NegotiationError('this MemoryFs is mounted already: to see it in two places use a bind mount');
-    if (areHanded(connection, this.#kernelPassthrough, this.#lacking))
-      this.#handed = new HandedFiles(connection, {
-        change: (nodeid, use) => use((this.nodes.get(nodeid).body as TmpfsContent).opened),
-      });
+    if (areHanded(connection, this.#kernelPassthrough, this.#lacking)) this.#handed = this.#handing(connection);
     this.#connection = connection;
     this.tree.atime = this.#ownAtime ?? connection.atime ?? 'relatime';
     this.#diratime = connection.diratime || this.#ownAtime ? this.tree.atime : 'none';
+  }
+  #handing(connection: Connection): HandedFiles {
+    const books: OpenBooks = { change: (nodeid, use) => use((this.nodes.get(nodeid).body as TmpfsContent).opened) };
+    // Setuid bits and owners are ours: what is in the tmpfs has none, and nobody has a quota there.
+    return new HandedFiles(connection, books, () => undefined, 'whole');
   }
   destroy(): void {
     this.#connection = undefined;
