@@ -15,7 +15,7 @@
  *
  * The kernel uses the file with the credentials of the thread that has registered it, whoever writes. With CAP_FSETID, which
  * root has, setuid and setgid bits would survive the write of a stranger, and with CAP_SYS_RESOURCE it would pass by quotas: so a file is
- * registered without these two. Where a filesystem's files have no such bits and nobody has a quota, that can be spared: it is half of
+ * registered without these two. Where a filesystem's files have no such bits and nobody has a quota, that can be spared: it is a third of
  * what registering costs.
  * @see fs/fuse/backing.c, fs/fuse/iomode.c
  */
