@@ -22,18 +22,29 @@ const NODEID = 2; // and 3
 const LENGTH = 4;
 export const OWN = 5;
 
-/** A name that is looked for, as its bytes are compared. */
+/** A name that is looked for, as its bytes are compared: of ASCII they are its characters, which spares a Buffer. */
 export class Name {
   readonly words: Int32Array;
   readonly length: number;
   readonly hash: number;
 
   constructor(name: string) {
-    const bytes = encodeName(name);
-    this.length = bytes.length;
-    this.words = new Int32Array(Math.ceil(bytes.length / 4));
-    new Uint8Array(this.words.buffer).set(bytes);
-    this.hash = hashOf(this.words, this.words.length);
+    let words = new Int32Array((name.length + 3) >> 2);
+    let all = 0;
+    for (let i = 0; i < name.length; i++) {
+      const code = name.charCodeAt(i);
+      all |= code;
+      words[i >> 2]! |= code << ((i & 3) * 8);
+    }
+    this.length = name.length;
+    if (all > 0x7f) {
+      const bytes = encodeName(name);
+      this.length = bytes.length;
+      words = new Int32Array((bytes.length + 3) >> 2);
+      new Uint8Array(words.buffer).set(bytes);
+    }
+    this.words = words;
+    this.hash = hashOf(words, words.length);
   }
 }
 

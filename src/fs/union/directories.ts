@@ -33,13 +33,11 @@ const TYPES = 16;
 
 /** A directory that is open, for the thread that asked for it. */
 export class OpenDirectory {
-  readonly fh: number;
   readonly #shared: SharedNode<undefined, number>;
   readonly #nodes: SharedNodes<undefined, number>;
   readonly #heap: Heap;
 
   constructor(shared: SharedNode<undefined, number>, nodes: SharedNodes<undefined, number>, heap: Heap) {
-    this.fh = shared.nodeid;
     this.#shared = shared;
     this.#nodes = nodes;
     this.#heap = heap;

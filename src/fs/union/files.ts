@@ -124,7 +124,7 @@ export class OpenFiles {
   }
   /** The branch that a handle's file is on. EBADF. */
   branch(fh: number): Branch {
-    return this.#lower.numbered(this.get(fh).branch);
+    return this.#lower.numbered(this.#handles.branch(this.#descriptors.get(fh)));
   }
 
   /** Opens a node's file on a branch by a descriptor of O_PATH. */
@@ -204,18 +204,23 @@ export class OpenFiles {
   }
   write(request: Request, args: Args<'WRITE'>, credentials: Credentials): { size: number } {
     if (this.#values.nullrw) return { size: args.data.length };
-    const { branch } = this.get(args.fh);
+    const branch = this.#handles.branch(this.#descriptors.get(args.fh));
     try {
-      return this.changing(() => this.#write(request, args, credentials));
+      return this.#write(request, args, credentials);
     } catch (error) {
       if (!(error instanceof Errno) || (error.errno !== ENOSPC.errno && error.errno !== EDQUOT.errno)) throw error;
       if (!this.#turns.moving(() => this.#moved(args, branch, error))) throw error;
-      return this.changing(() => this.#write(request, args, credentials));
+      return this.#write(request, args, credentials);
     }
   }
   #write(request: Request, args: Args<'WRITE'>, credentials: Credentials): { size: number } {
-    if (!(args.write_flags & FUSE_WRITE_KILL_SUIDGID)) return this.data.write(args);
-    return credentials.clearing(request, true, () => this.data.write(args));
+    const held = this.#beginChanging();
+    try {
+      if (!(args.write_flags & FUSE_WRITE_KILL_SUIDGID)) return this.data.write(args);
+      return credentials.clearing(request, true, () => this.data.write(args));
+    } finally {
+      if (held) this.#turns.endChanging();
+    }
   }
   /** Whether a file was moved from the branch on which there was no space for a write. */
   #moved({ fh, data }: Args<'WRITE'>, was: number, why: Errno): boolean {
@@ -240,7 +245,15 @@ export class OpenFiles {
 
   /** Calls what changes a file by its handle: it is not moved meanwhile. */
   changing<T>(call: () => T): T {
-    return this.#values.moveonenospc === false ? call() : this.#turns.changing(call);
+    const held = this.#beginChanging();
+    try {
+      return call();
+    } finally {
+      if (held) this.#turns.endChanging();
+    }
+  }
+  #beginChanging(): boolean {
+    return this.#values.moveonenospc !== false && this.#turns.beginChanging();
   }
 
   flush(args: Args<'FLUSH'>): void {

@@ -58,6 +58,10 @@ export class Handles {
   get(fd: number): Handle {
     return new Handle(fd, this.#rows);
   }
+  /** The number of the branch that the file of a descriptor is on, which is a handle. */
+  branch(fd: number): number {
+    return Atomics.load(this.#rows, fd * ROW + BRANCH);
+  }
   /** A descriptor is a handle from now on. */
   add(fd: number, node: UnionNode, branch: number, flags: number): void {
     const rows = this.#rows;

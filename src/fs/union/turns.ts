@@ -7,7 +7,7 @@
  * - `making`: makes a name. Together with others, unless a directory has to be cloned for it: that takes several calls, and what
  *   fails is taken back.
  * - `alone`: renames, removes, links.
- * - `changing`, `moving`: what is in files; and a file goes to another branch (moveonenospc), which nobody may write to meanwhile.
+ * - `beginChanging` and `endChanging`, `moving`: what is in files; and a file goes to another branch (moveonenospc), which nobody may write to meanwhile.
  *
  * A thread that is alone comes into all of them. On one thread there is nothing to wait for, and nothing is counted.
  *
@@ -33,7 +33,13 @@ export class Turns {
   }
 
   together<T>(call: () => T): T {
-    return this.#alone ? call() : this.#shared(WORDS.PATHS_LOCK, call);
+    if (!this.#several || this.#alone) return call();
+    this.#patiently(acquireShared, WORDS.PATHS_LOCK);
+    try {
+      return call();
+    } finally {
+      releaseShared(this.#cells, WORDS.PATHS_LOCK);
+    }
   }
   alone<T>(call: () => T): T {
     if (!this.#several || this.#alone) return call();
@@ -60,8 +66,13 @@ export class Turns {
     if (this.#several && !this.#alone && !is()) throw ALONE;
   }
 
-  changing<T>(call: () => T): T {
-    return this.#shared(WORDS.DATA_LOCK, call);
+  /** Whether it is to be ended: on one thread it is not even begun. */
+  beginChanging(): boolean {
+    if (this.#several) this.#patiently(acquireShared, WORDS.DATA_LOCK);
+    return this.#several;
+  }
+  endChanging(): void {
+    releaseShared(this.#cells, WORDS.DATA_LOCK);
   }
   moving<T>(call: () => T): T {
     return this.alone(() => {
@@ -81,15 +92,6 @@ export class Turns {
       } catch (error) {
         if (!(error instanceof LockError) || this.#cells.load(WORDS.ENDING) !== 0) throw error;
       }
-    }
-  }
-  #shared<T>(lock: number, call: () => T): T {
-    if (!this.#several) return call();
-    this.#patiently(acquireShared, lock);
-    try {
-      return call();
-    } finally {
-      releaseShared(this.#cells, lock);
     }
   }
 }

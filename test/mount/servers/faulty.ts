@@ -9,6 +9,7 @@ import { O_ACCMODE, O_RDONLY } from '../../../src/abi/posix.ts';
 import { MemoryFs } from '../../../src/fs/index.ts';
 import { mount } from '../../../src/mount.ts';
 import type { Filesystem } from '../../../src/protocol/filesystem.ts';
+import type { Request } from '../../../src/protocol/request.ts';
 
 /** How a branch is to behave from now on. */
 export interface Orders {
@@ -33,8 +34,7 @@ const SLOW = { 'a while': 50, 'for another': 10_000 } as const;
 const WATCHDOG = 120_000;
 const OWNER_WRITES = 0o200;
 
-// biome-ignore lint/suspicious/noExplicitAny: a method of any operation
-type Method = (request: any, args: any, reply: any) => any;
+type Method = (request: Request, args: { readonly flags?: number }, reply: unknown) => unknown;
 const directories = process.argv.slice(2);
 const orders: Orders[] = directories.map((_, branch) => ({ branch }));
 let asked: Record<string, number>[] = directories.map(() => ({}));
@@ -61,7 +61,7 @@ function faulty(branch: number): Filesystem {
       const { fail = [], slow = {}, likeNfs = false } = orders[branch]!;
       asked[branch]![name] = (asked[branch]![name] ?? 0) + 1;
       if (fail.includes(name)) throw EIO;
-      if (likeNfs && name === 'open' && (args.flags & O_ACCMODE) !== O_RDONLY) {
+      if (likeNfs && name === 'open' && ((args.flags ?? O_RDONLY) & O_ACCMODE) !== O_RDONLY) {
         const { mode } = inner.getattr(request).attr;
         if (!(mode & OWNER_WRITES)) throw EACCES;
       }
