@@ -32,12 +32,20 @@ const WAYS: Readonly<Record<Values['inodecalc'], Way>> = {
 export class InodeNumbers {
   readonly #values: Values;
   readonly #seeds = new WeakMap<Branch, Halves>();
+  /** What was asked for last, and its row: a listing asks for each name. */
+  #calc: Values['inodecalc'] = 'passthrough';
+  #kept: Way = WAYS.passthrough;
 
   constructor(values: Values) {
     this.#values = values;
   }
   get #way(): Way {
-    return WAYS[this.#values.inodecalc];
+    const { inodecalc } = this.#values;
+    if (inodecalc !== this.#calc) {
+      this.#calc = inodecalc;
+      this.#kept = WAYS[inodecalc];
+    }
+    return this.#kept;
   }
 
   /** Whether the names of a file with several have one number. */
