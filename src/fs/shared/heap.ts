@@ -54,8 +54,8 @@ export class Heap {
       if (at !== 0) cells.set(LISTS + size, this.get(at));
       else {
         const fresh = cells.get(FRESH);
-        cells.grow(fresh + 1 + 2 ** size);
-        cells.set(FRESH, fresh + 1 + 2 ** size);
+        cells.grow(fresh + 1 + (1 << size));
+        cells.set(FRESH, fresh + 1 + (1 << size));
         at = fresh + 1;
       }
       this.set(at - 1, size | IS_TAKEN);
@@ -63,8 +63,8 @@ export class Heap {
     } finally {
       release(cells, LOCK);
     }
-    cells.reach(at + 2 ** size);
-    cells.clear(at, 2 ** size);
+    cells.reach(at + (1 << size));
+    cells.clear(at, 1 << size);
     return at;
   }
 
@@ -88,7 +88,7 @@ export class Heap {
 
   /** How many words a block has. */
   room(at: number): number {
-    return 2 ** (this.get(at - 1) & ~IS_TAKEN);
+    return 1 << (this.get(at - 1) & ~IS_TAKEN);
   }
 
   get(at: number): number {

@@ -37,7 +37,7 @@ import { isFuse } from '../passthrough/nodes.ts';
 import { done, type Scratch } from '../passthrough/scratch.ts';
 import { readonlyIn, statfsIn } from '../passthrough/statfs.ts';
 import type { BranchSetting } from './branches.ts';
-import { FUNCTIONS, type FunctionName, type Values } from './options.ts';
+import { FUNCTIONS, type FunctionName, POLICY_OPTION, type Values } from './options.ts';
 import {
   choose,
   type Mode,
@@ -220,7 +220,7 @@ export class Lower implements Sight<Branch> {
 
   /** The branches that the policy of a function chooses; for what makes a file, of its directory. EROFS, ENOSPC, ENOENT. */
   choose(name: FunctionName, path: string): Branch[] {
-    return this.chooseBy(this.#values[`func.${name}`], FUNCTIONS[name], path);
+    return this.chooseBy(this.#values[POLICY_OPTION[name]], FUNCTIONS[name], path);
   }
   chooseBy(
     name: PolicyName,
