@@ -140,14 +140,14 @@ function attributesThrough(inner: Methods, change: Change): Methods {
     if (call === undefined) continue;
     if (result)
       methods[name] = (request, args) => then(call(request, args, undefined), (value) => result(value, request));
-    else if (row.reply === 'entries' || row.reply === 'entries plus')
+    else if (row.reply === 'entries plus')
       methods[name] = (request, args, reply) => call(request, args, new ChangedEntries(reply, entry));
   }
   return methods;
 }
 
 /** Stands before a directory's reply, and changes what the lookups of its entries answer. */
-class ChangedEntries implements Pick<DirectoryReply, 'add' | 'length'> {
+class ChangedEntries implements Pick<DirectoryReply, 'add' | 'addRecords' | 'length'> {
   readonly #reply: DirectoryReply;
   readonly #change: (entry: Entry) => Entry;
   constructor(reply: DirectoryReply, change: (entry: Entry) => Entry) {
@@ -159,6 +159,9 @@ class ChangedEntries implements Pick<DirectoryReply, 'add' | 'length'> {
   }
   add<D extends Dirent>(entry: D, lookup?: (entry: D) => Entry): boolean {
     return this.#reply.add(entry, lookup && ((each) => this.#change(lookup(each))));
+  }
+  addRecords(records: Uint8Array, at: number, end: number): void {
+    this.#reply.addRecords(records, at, end);
   }
 }
 

@@ -81,6 +81,33 @@ export class DirectoryReply {
     return true;
   }
 
+  /**
+   * Adds entries that are encoded already: records of fuse_dirent, each padded to 8 bytes, from `at` to `end`, as many as fit. READDIRPLUS tells their
+   * names alone. What is in them is the caller's to answer for: a name of no bytes, or with a slash, fails the whole listing with EIO.
+   */
+  addRecords(records: Uint8Array, at: number, end: number): void {
+    const { body } = this.#slot;
+    const extra = this.#plus ? fuse_entry_out.size : 0;
+    let begun = at;
+    for (let room = this.#limit - this.length; at < end; ) {
+      const namelen = at + fuse_dirent.offset.namelen; // of which no name needs more than two bytes
+      const next = at + padded(FUSE_NAME_OFFSET + records[namelen]! + records[namelen + 1]! * 256);
+      room -= next - at + extra;
+      if (room < 0) break;
+      if (extra > 0) {
+        body.fill(0, this.length, this.length + extra); // nodeid 0: no inode given, none counted
+        this.#copy(records, at, next, this.length + extra);
+        begun = next;
+      }
+      at = next;
+    }
+    this.#copy(records, begun, at, this.length);
+  }
+  #copy(records: Uint8Array, at: number, end: number, to: number): void {
+    this.#slot.body.set(records.subarray(at, end), to);
+    this.length = to + end - at;
+  }
+
   /** Puts a name's bytes at `begin` where they fit; in any case, where they end. */
   #putName(name: string, begin: number): number {
     if (padded(begin + name.length) > this.#limit) return begin + name.length; // and no name has fewer bytes than code units

@@ -142,6 +142,7 @@ describe('uid, gid, umask, fmask, dmask', () => {
         expect(reply.add(dirent, () => ({ nodeid: 7, attr: FILE }))).toBe(true);
         expect(reply.length).toBe(160);
         expect(reply.add(dirent)).toBe(false);
+        reply.addRecords(Buffer.of(9), 0, 1);
       },
     };
     const looked: unknown[] = [];
@@ -152,10 +153,11 @@ describe('uid, gid, umask, fmask, dmask', () => {
         this.length = 160;
         return looked.length === 1;
       },
+      addRecords: (...of: unknown[]) => looked.push(of),
     };
     wrap(filesystem, options).readdirplus!(request(), { offset: 0n }, sink as unknown as DirectoryReply);
-    expect(looked).toMatchObject([{ nodeid: 7, attr: file }, undefined]);
-    expect(looked.length).toBe(2);
+    expect(looked).toMatchObject([{ nodeid: 7, attr: file }, undefined, [Buffer.of(9), 0, 1]]);
+    expect(looked.length).toBe(3);
   });
 });
 

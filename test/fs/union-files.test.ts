@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, realpathSync, rmSync, statSync, utimesSync, wri
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { EACCES, ENFILE } from '../../src/abi/errno.ts';
-import { FOPEN_PASSTHROUGH } from '../../src/abi/fuse-constants.ts';
+import { FOPEN_NOFLUSH, FOPEN_PASSTHROUGH } from '../../src/abi/fuse-constants.ts';
 import {
   O_ACCMODE,
   O_RDONLY,
@@ -81,10 +81,13 @@ describe('flush-on-close', () => {
     const u = serve({ 'flush-on-close': how });
     const flush = vi.spyOn(Data.prototype, 'flush');
     const flushed = (flags: number) => {
-      const { fh } = u.open('f', flags);
+      const { fh, open_flags } = u.open('f', flags);
+      const asked = (open_flags! & FOPEN_NOFLUSH) === 0;
       u.fs.flush(at(u.node('f')), { fh, lock_owner: 0n } as never);
       u.close('f', fh);
-      return flush.mock.calls.splice(0).length;
+      const { length } = flush.mock.calls.splice(0);
+      expect(asked).toBe(length > 0);
+      return length;
     };
     expect([flushed(O_RDONLY), flushed(O_WRONLY)]).toEqual([reading, writing]);
   });
@@ -171,7 +174,7 @@ test.runIf(process.geteuid?.() === 0)(
     fs.init({ agreed: new Set(['PASSTHROUGH']), backing, warn: () => {} } as unknown as Connection);
     const { nodeid } = fs.lookup(at(1), { name: 'f' });
     expect(fs.open(at(nodeid), { flags: O_RDONLY, open_flags: 0 })).toMatchObject({
-      open_flags: FOPEN_PASSTHROUGH,
+      open_flags: FOPEN_PASSTHROUGH | FOPEN_NOFLUSH,
       backing_id: 7,
     });
     backing.end();

@@ -8,8 +8,7 @@ import { EXDEV } from '../../src/abi/errno.ts';
 import { O_RDWR, S_IFREG } from '../../src/abi/posix.ts';
 import type { UnionShared } from '../../src/fs/union/shared.ts';
 import { UnionFs } from '../../src/fs/union/union.ts';
-import type { DirectoryReply, Dirent } from '../../src/protocol/dirent.ts';
-import { at } from './requests.ts';
+import { at, Told } from './requests.ts';
 import { random } from './shared-racer.ts';
 
 export interface Race {
@@ -133,10 +132,10 @@ class Racer {
   list(): void {
     const parent = this.#of(this.#directories);
     const { fh } = this.#fs.opendir(at(parent));
-    const names: string[] = [];
-    const add = ({ name }: Dirent) => Boolean(names.push(name));
-    this.#fs.readdir(at(parent), { fh, offset: 0n } as never, { add } as unknown as DirectoryReply);
+    const told = new Told();
+    this.#fs.readdir(at(parent), { fh, offset: 0n } as never, told.reply);
     this.#fs.releasedir(at(parent), { fh } as never);
+    const names = told.entries.map(({ name }) => name);
     const own = names.filter((name) => name.startsWith(`${this.#me}-`)).sort();
     const known = [...this.#files.values()].filter((each) => each.parent === parent).map(({ name }) => name);
     this.#check('names that are listed', own.join(), known.sort().join());

@@ -7,10 +7,10 @@ import { ENOENT, ENOTCONN } from '../../src/abi/errno.ts';
 import { UnionFs } from '../../src/fs/index.ts';
 import { seeded } from '../../src/fs/union/policies.ts';
 import { readingWay } from '../../src/fs/union/reading.ts';
-import type { DirectoryReply, Dirent } from '../../src/protocol/dirent.ts';
+import type { Dirent } from '../../src/protocol/dirent.ts';
 import { seed } from '../random/random.ts';
 import { temporary, until } from '../support.ts';
-import { at, Client } from './union-support.ts';
+import { at, Client, Told } from './union-support.ts';
 
 const BRANCHES = ['a', 'b', 'c', 'd'];
 let dir: string;
@@ -41,15 +41,9 @@ const descriptors = () =>
 
 /** Reads an open directory from its beginning; the entries, when they are there. */
 async function entries(u: Client, fh: number): Promise<Dirent[]> {
-  const all: Dirent[] = [];
-  await u.fs.readdir(
-    at(1),
-    { fh, offset: 0n } as never,
-    {
-      add: (entry: Dirent) => Boolean(all.push({ ...entry })),
-    } as unknown as DirectoryReply,
-  );
-  return all;
+  const told = new Told();
+  await u.fs.readdir(at(1), { fh, offset: 0n } as never, told.reply);
+  return told.entries;
 }
 async function listed(u: Client, path: string): Promise<Dirent[]> {
   const fh = u.opendir(path);

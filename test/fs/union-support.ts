@@ -2,10 +2,10 @@
 import { O_RDWR, S_IFREG } from '../../src/abi/posix.ts';
 import type { UnionFs } from '../../src/fs/index.ts';
 import type { Connection } from '../../src/protocol/connection.ts';
-import type { DirectoryReply, Dirent } from '../../src/protocol/dirent.ts';
-import { at } from './requests.ts';
+import type { Dirent } from '../../src/protocol/dirent.ts';
+import { at, Told } from './requests.ts';
 
-export { at };
+export { at, Told };
 
 /** A client that names files by path. */
 export class Client {
@@ -92,11 +92,10 @@ export class Client {
     return this.fs.opendir(at(this.node(path))).fh;
   }
   /** Names from a cookie on, at most so many, with their numbers and cookies. */
-  readdir(fh: number, offset = 0n, most = Number.POSITIVE_INFINITY): (Dirent & { off: bigint })[] {
-    const entries: (Dirent & { off: bigint })[] = [];
-    const add = (entry: Dirent & { off: bigint }) => entries.length < most && Boolean(entries.push({ ...entry }));
-    this.fs.readdir(at(1), { fh, offset } as never, { add } as unknown as DirectoryReply);
-    return entries;
+  readdir(fh: number, offset = 0n, most = Number.POSITIVE_INFINITY): Dirent[] {
+    const told = new Told(most);
+    this.fs.readdir(at(1), { fh, offset } as never, told.reply);
+    return told.entries;
   }
   list(path = ''): string[] {
     const fh = this.opendir(path);

@@ -46,6 +46,34 @@ describe.each(SHAPES)('in the shape of a %s', (shape) => {
       expect(slot.body.subarray(head + 8).every((byte) => byte === 0xa5)).toBe(true);
     });
 
+    test('records that are encoded already go in as they are, as many as fit, wherever they lie', () => {
+      const names = ['a', 'twelve bytes', '\udcff'.repeat(255), 'ä'];
+      const { body: plain } = list('READDIR', 4096, (reply) => {
+        for (const [i, name] of names.entries()) reply.add(entry(name, BigInt(i + 1)));
+      });
+      const records = Buffer.concat([Buffer.alloc(4, 0xee), plain, Buffer.alloc(4, 0xee)]);
+      const [begin, end] = [4, 4 + plain.length];
+      const all = list(operation, 4096, (reply) => {
+        for (const [i, name] of names.entries()) reply.add(entry(name, BigInt(i + 1)));
+      });
+      for (let size = 0; size <= all.body.length; size += 8) {
+        const one = list(operation, size, (reply) => {
+          names.every((name, i) => reply.add(entry(name, BigInt(i + 1))));
+        });
+        const other = list(operation, size, (reply) => reply.addRecords(records, begin, end));
+        expect(other.answer, `${size}`).toBe(one.answer);
+        expect(other.slot.body.equals(one.slot.body), `${size}`).toBe(true);
+      }
+      const after = list(operation, 4096, (reply) => {
+        reply.add(entry('first'));
+        reply.addRecords(records, begin, end);
+        reply.addRecords(records, end, end);
+        reply.add(entry('last'));
+      });
+      expect(after.body.length).toBe(all.body.length + 2 * (head + 8));
+      expect(after.body.subarray(head + 8, -head - 8)).toEqual(all.body);
+    });
+
     test('none at all is an empty answer: the end of the directory', () => {
       expect(list(operation, 4096, () => undefined).answer).toBe(0);
       expect(list(operation, 0, (reply) => reply.add(entry('a'))).answer).toBe(0);

@@ -16,7 +16,11 @@ import { DIRENTS_ROOM, done, type Scratch } from './scratch.ts';
 import type { Key } from './source.ts';
 
 /** struct linux_dirent64, up to its name. The kernel packs the rest of the last word with it. */
-const AT = struct({ d_ino: u64, d_off: u64, d_reclen: u16, d_type: u8, d_name: u8, rest: u16, rest_2: u16 }).offset;
+export const linux_dirent64 = struct({
+  ...{ d_ino: u64, d_off: u64, d_reclen: u16, d_type: u8, d_name: u8 },
+  ...{ rest: u16, rest_2: u16 },
+});
+const { offset: AT } = linux_dirent64;
 
 /** What is put into a reply: filled again for each name. */
 interface Entry extends Dirent {
@@ -35,6 +39,15 @@ export class Dirents {
     this.#scratch = scratch;
   }
 
+  /** Calls with all that there is as the kernel gives it: bytes, good during the call, with records of linux_dirent64 between two places. */
+  blocks(fd: number, take: (bytes: Buffer, at: number, end: number) => void): void {
+    const { bytes, dirents, direntsAt } = this.#scratch;
+    for (;;) {
+      const length = done(getdents64(fd, dirents, DIRENTS_ROOM));
+      if (length === 0) return;
+      take(bytes, direntsAt, direntsAt + length);
+    }
+  }
   /** Calls with what comes after the cookie `offset`, one after the other in the same object, while that is answered true. */
   each(fd: number, offset: bigint, visit: (entry: Entry) => boolean): void {
     const { view, bytes, dirents, direntsAt } = this.#scratch;

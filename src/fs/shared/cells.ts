@@ -103,6 +103,10 @@ export class SharedCells implements Cells {
   set(at: number, value: number): void {
     this.#words[at] = value;
   }
+  /** Makes so many words 0. */
+  clear(at: number, words: number): void {
+    this.#words.fill(0, at, at + words);
+  }
   load(at: number): number {
     return Atomics.load(this.#words, at);
   }

@@ -28,7 +28,7 @@ const IS_TAKEN = 1 << 8;
 
 export class Heap {
   readonly cells: SharedCells;
-  /** All of the memory that was seen so far. @see whole */
+  /** All of the memory that was seen so far. @see bytes */
   #whole: Buffer = Buffer.alloc(0);
   #of: DataView | undefined;
 
@@ -54,8 +54,8 @@ export class Heap {
       if (at !== 0) cells.set(LISTS + size, this.get(at));
       else {
         const fresh = cells.get(FRESH);
-        cells.grow(fresh + 1 + 2 ** size);
-        cells.set(FRESH, fresh + 1 + 2 ** size);
+        cells.grow(fresh + 1 + (1 << size));
+        cells.set(FRESH, fresh + 1 + (1 << size));
         at = fresh + 1;
       }
       this.set(at - 1, size | IS_TAKEN);
@@ -63,8 +63,8 @@ export class Heap {
     } finally {
       release(cells, LOCK);
     }
-    cells.reach(at + 2 ** size);
-    for (let i = 0; i < 2 ** size; i++) cells.set(at + i, 0);
+    cells.reach(at + (1 << size));
+    cells.clear(at, 1 << size);
     return at;
   }
 
@@ -88,7 +88,7 @@ export class Heap {
 
   /** How many words a block has. */
   room(at: number): number {
-    return 2 ** (this.get(at - 1) & ~IS_TAKEN);
+    return 1 << (this.get(at - 1) & ~IS_TAKEN);
   }
 
   get(at: number): number {
@@ -110,20 +110,20 @@ export class Heap {
 
   /** Puts bytes into a block, from one of its words on. */
   put(at: number, bytes: Uint8Array): void {
-    this.#seen(at, bytes.length).set(bytes, at * 4);
+    this.bytes(at, bytes.length).set(bytes, at * 4);
   }
   /** A copy of bytes in a block. */
   copy(at: number, length: number): Buffer {
     const copy = Buffer.allocUnsafeSlow(length);
-    this.#seen(at, length).copy(copy, 0, at * 4, at * 4 + length);
+    this.bytes(at, length).copy(copy, 0, at * 4, at * 4 + length);
     return copy;
   }
   /** The string of bytes in a block, as of a name. */
   text(at: number, length: number): string {
-    return decodeName(this.#seen(at, length), at * 4, at * 4 + length);
+    return decodeName(this.bytes(at, length), at * 4, at * 4 + length);
   }
-  /** The memory, as long as it has to be for these bytes. */
-  #seen(at: number, length: number): Buffer {
+  /** The memory, as long as it has to be for these bytes: those of a word begin at four times its number. Good until more is taken. */
+  bytes(at: number, length: number): Buffer {
     this.cells.reach(at + Math.ceil(length / 4));
     const { view } = this.cells;
     if (view !== this.#of) {

@@ -22,14 +22,24 @@ const NODEID = 2; // and 3
 const LENGTH = 4;
 export const OWN = 5;
 
-/** A name that is looked for, as its bytes are compared: of ASCII they are its characters, which spares a Buffer. */
-export class Name {
-  readonly words: Int32Array;
-  readonly length: number;
-  readonly hash: number;
+/** Words of the longest name of a file. */
+const ROOM = 64;
 
-  constructor(name: string) {
-    let words = new Int32Array((name.length + 3) >> 2);
+/** A name that is looked for, as its bytes are compared: of ASCII they are its characters, which spares a Buffer. May be another one later. */
+export class Name {
+  words = new Int32Array(ROOM);
+  /** Of `words`, how many it has. */
+  count = 0;
+  /** In bytes. */
+  length = 0;
+  hash = 0;
+
+  constructor(name = '') {
+    this.is(name);
+  }
+  /** Is this one from now on. */
+  is(name: string): this {
+    const words = this.#room(name.length);
     let all = 0;
     for (let i = 0; i < name.length; i++) {
       const code = name.charCodeAt(i);
@@ -40,11 +50,17 @@ export class Name {
     if (all > 0x7f) {
       const bytes = encodeName(name);
       this.length = bytes.length;
-      words = new Int32Array((bytes.length + 3) >> 2);
-      new Uint8Array(words.buffer).set(bytes);
+      new Uint8Array(this.#room(bytes.length).buffer).set(bytes);
     }
-    this.words = words;
-    this.hash = hashOf(words, words.length);
+    this.hash = hashOf(this.words, this.count);
+    return this;
+  }
+  /** Words for so many bytes, all 0. */
+  #room(bytes: number): Int32Array {
+    this.count = (bytes + 3) >> 2;
+    if (this.count > this.words.length) this.words = new Int32Array(this.count);
+    for (let i = 0; i < this.count; i++) this.words[i] = 0;
+    return this.words;
   }
 }
 
@@ -74,10 +90,10 @@ export class NameTable {
     while (at !== 0 && !this.#is(at, name)) at = heap.get(at + NEXT);
     return at;
   }
-  #is(at: number, { hash, length, words }: Name): boolean {
+  #is(at: number, { hash, length, words, count }: Name): boolean {
     const heap = this.#heap;
     if (heap.get(at + HASH) !== hash || heap.get(at + LENGTH) !== length) return false;
-    for (let i = 0; i < words.length; i++) if (heap.get(at + this.#bytes + i) !== words[i]) return false;
+    for (let i = 0; i < count; i++) if (heap.get(at + this.#bytes + i) !== words[i]) return false;
     return true;
   }
   #bucket(buckets: number, hash: number): number {
@@ -99,10 +115,10 @@ export class NameTable {
   add(name: Name, nodeid: number): number {
     const heap = this.#heap;
     this.#makeRoom();
-    const at = heap.take(this.#bytes + name.words.length);
+    const at = heap.take(this.#bytes + name.count);
     heap.set(at + HASH, name.hash);
     heap.set(at + LENGTH, name.length);
-    for (let i = 0; i < name.words.length; i++) heap.set(at + this.#bytes + i, name.words[i]!);
+    for (let i = 0; i < name.count; i++) heap.set(at + this.#bytes + i, name.words[i]!);
     this.turn(at, nodeid);
     this.#chain(at);
     heap.set(this.#at + COUNT, this.size + 1);

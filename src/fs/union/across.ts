@@ -114,10 +114,12 @@ export class Across {
     const from = this.#lower.choose('getattr', directory)[0]!;
     const chosen = this.#lower.choose(name, directory);
     const branches = onlyFirst ? chosen.slice(0, 1) : chosen;
-    this.#turns.aloneUnless(() => branches.every((branch) => this.#has(branch, from, directory)));
+    const known = this.#lower.descriptor(from); // which was looked at last
+    const there = branches.map((branch) => (branch === from ? known : this.#look(branch, directory)));
+    this.#turns.aloneUnless(() => there.every((dirfd) => dirfd !== undefined));
     const results: T[] = [];
-    const failures = this.#each(branches, (branch) => {
-      results.push(this.#cloning(from, branch, directory, (dirfd) => act(branch, dirfd)));
+    const failures = this.#each(branches, (branch, i) => {
+      results.push(this.#cloning(from, branch, directory, there[i], (dirfd) => act(branch, dirfd)));
     });
     if (results.length > 0) this.#tell(name, directory, failures);
     return { results, failures };
@@ -126,18 +128,27 @@ export class Across {
   makeOn<T>(branch: Branch, directory: string, act: (dirfd: number) => T): T {
     return this.#lower.during(() => {
       const from = this.#lower.choose('getattr', directory)[0]!;
-      this.#turns.aloneUnless(() => this.#has(branch, from, directory));
-      return this.#cloning(from, branch, directory, act);
+      const there = this.#look(branch, directory);
+      this.#turns.aloneUnless(() => there !== undefined);
+      return this.#cloning(from, branch, directory, there, act);
     });
   }
-  #has(branch: Branch, from: Branch, directory: string): boolean {
-    return branch === from || this.#lower.exists(branch, directory);
+  /** A descriptor of a directory on a branch, for the operation; undefined where it is not there. */
+  #look(branch: Branch, directory: string): number | undefined {
+    return this.#lower.exists(branch, directory) ? this.#lower.descriptor(branch) : undefined;
   }
-  #cloning<T>(from: Branch, branch: Branch, directory: string, act: (dirfd: number) => T): T {
-    const dirfd = this.#lower.descriptor(from); // which was looked at last
+  /** Acts on a directory of a branch: where it was not `there` it is cloned, with all above it. */
+  #cloning<T>(
+    from: Branch,
+    branch: Branch,
+    directory: string,
+    there: number | undefined,
+    act: (dirfd: number) => T,
+  ): T {
+    if (there !== undefined) return act(there);
     const made = this.#cloner.path(from, branch, directory);
     try {
-      return act(branch === from ? dirfd : this.#lower.look(branch, directory));
+      return act(this.#lower.look(branch, directory));
     } catch (error) {
       this.#cloner.unmake(branch, made);
       throw error;

@@ -2,37 +2,21 @@
  * Directories that are open, for all threads: the handle is a number in a table, and behind it stand the node and a block with the
  * names as they were when the directory was read from its beginning.
  *
- * The kernel has one READDIR of a handle at a time. The block begins with a word for each place: where in it the entry is, 0 of a place that is empty. An entry is its type and branch, its number there,
- * and its name.
+ * The kernel has one READDIR of a handle at a time. The block begins with a word for each place, and one more: where the first record at that
+ * place or behind it begins, in bytes. Then come the records, as READDIR tells them, in the order of their places (merged.ts).
  */
 import { EBADF } from '../../abi/errno.ts';
 import { FUSE_ROOT_ID } from '../../abi/fuse-constants.ts';
-import { encodeName } from '../../protocol/names.ts';
+import type { DirectoryReply } from '../../protocol/dirent.ts';
 import type { Heap } from '../shared/heap.ts';
 import { openNodes, type SharedNode, type SharedNodes } from '../shared/nodes.ts';
+import { type Listed, nameIn, type Places } from './merged.ts';
 import type { UnionShared } from './shared.ts';
 import type { UnionNode, UnionTree } from './tree.ts';
 import { OPENED, openedLayout } from './words.ts';
 
-/** A name that was found in a directory. */
-export interface Entry {
-  readonly name: string;
-  /** A DT_ constant. */
-  readonly type: number;
-  /** The number of the branch that it was found on, and its number there. */
-  readonly branch: number;
-  readonly ino: bigint;
-}
-
-/** Words of an entry: type and branch, number, length of the name in bytes, which follow. */
-const KIND = 0;
-const INO = 1; // and 2
-const LENGTH = 3;
-const NAME = 4;
-const TYPES = 16;
-
 /** A directory that is open, for the thread that asked for it. */
-export class OpenDirectory {
+export class OpenDirectory implements Places {
   readonly #shared: SharedNode<undefined, number>;
   readonly #nodes: SharedNodes<undefined, number>;
   readonly #heap: Heap;
@@ -45,11 +29,9 @@ export class OpenDirectory {
   get nodeid(): number {
     return this.#shared.value;
   }
-  /** Whether it was read. */
   get read(): boolean {
     return this.#word(OPENED.BLOCK) !== 0;
   }
-  /** Places of names, empty ones too. */
   get size(): number {
     return this.#word(OPENED.PLACES);
   }
@@ -60,47 +42,44 @@ export class OpenDirectory {
     this.#nodes.view.setInt32(this.#shared.valueAt + at * 4, value, true);
   }
 
-  /** What is at a place; undefined of an empty one, and behind the last. */
-  at(place: number): Entry | undefined {
-    const heap = this.#heap;
-    const block = this.#word(OPENED.BLOCK);
-    const entry = place < this.size ? heap.get(block + place) : 0;
-    if (entry === 0) return undefined;
-    const at = block + entry;
-    const kind = heap.get(at + KIND);
-    return {
-      name: heap.text(at + NAME, heap.get(at + LENGTH)),
-      type: kind % TYPES,
-      branch: Math.floor(kind / TYPES),
-      ino: (BigInt(heap.get(at + INO + 1) >>> 0) << 32n) | BigInt(heap.get(at + INO) >>> 0),
-    };
+  /** Where the record of a place begins, in the block's records; of the place behind the last, where they end. */
+  #begin(place: number): number {
+    return this.#heap.get(this.#word(OPENED.BLOCK) + place);
   }
-  /** All places. */
-  all(): (Entry | undefined)[] {
-    return Array.from({ length: this.size }, (_, place) => this.at(place));
+  /** Where in the memory the records are, in bytes. */
+  get #records(): number {
+    return (this.#word(OPENED.BLOCK) + this.size + 1) * 4;
   }
-  /** Puts these in their place. */
-  replace(entries: readonly (Entry | undefined)[]): void {
+  get #bytes(): Buffer {
+    const { size } = this;
+    return this.#heap.bytes(this.#word(OPENED.BLOCK), (size + 1) * 4 + this.#begin(size));
+  }
+
+  names(): ReadonlyMap<string, number> {
+    const bytes = this.#bytes;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const names = new Map<string, number>();
+    for (let place = 0; place < this.size; place++)
+      if (this.#begin(place) < this.#begin(place + 1))
+        names.set(nameIn(bytes, view, this.#records + this.#begin(place)), place);
+    return names;
+  }
+  /** Adds what is at the places from this one on, until the reply is full. */
+  show(place: bigint, reply: DirectoryReply): void {
+    const { size } = this;
+    if (place >= size) return;
+    const records = this.#records;
+    reply.addRecords(this.#bytes, records + this.#begin(Number(place)), records + this.#begin(size));
+  }
+  /** What was read. */
+  replace({ records, index }: Listed): void {
     const heap = this.#heap;
-    const names = entries.map((entry) => (entry === undefined ? undefined : encodeName(entry.name)));
-    const words = names.reduce((sum, name) => sum + (name === undefined ? 0 : NAME + Math.ceil(name.length / 4)), 0);
-    const block = heap.take(Math.max(1, entries.length + words));
-    let next = entries.length;
-    for (const [place, entry] of entries.entries()) {
-      const name = names[place];
-      if (entry === undefined || name === undefined) continue;
-      heap.set(block + place, next);
-      const at = block + next;
-      heap.set(at + KIND, entry.branch * TYPES + entry.type);
-      heap.set(at + INO, Number(entry.ino & 0xffff_ffffn) | 0);
-      heap.set(at + INO + 1, Number(entry.ino >> 32n) | 0);
-      heap.set(at + LENGTH, name.length);
-      heap.put(at + NAME, name);
-      next += NAME + Math.ceil(name.length / 4);
-    }
+    const block = heap.take(index.length + Math.ceil(records.length / 4));
+    heap.put(block, new Uint8Array(index.buffer, index.byteOffset, index.byteLength));
+    heap.put(block + index.length, records);
     heap.give(this.#word(OPENED.BLOCK));
     this.#put(OPENED.BLOCK, block);
-    this.#put(OPENED.PLACES, entries.length);
+    this.#put(OPENED.PLACES, index.length - 1);
   }
 }
 

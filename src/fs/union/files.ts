@@ -9,6 +9,7 @@ import { fuse_statx } from '../../abi/fuse.ts';
 import {
   FOPEN_DIRECT_IO,
   FOPEN_KEEP_CACHE,
+  FOPEN_NOFLUSH,
   FOPEN_PARALLEL_DIRECT_WRITES,
   FUSE_WRITE_KILL_SUIDGID,
 } from '../../abi/fuse-constants.ts';
@@ -170,7 +171,8 @@ export class OpenFiles {
       const cached = this.#caching(request, node, fd);
       const handed = this.#handed?.open(node.nodeid, fd, HANDED[this.#values['passthrough.io']](flags & O_ACCMODE));
       this.#handles.add(fd, node, branch.number, this.lower(flags));
-      return { open_flags: open_flags | cached, ...handed, fh };
+      const unflushed = this.#flushes(flags) ? 0 : FOPEN_NOFLUSH; // a request less at each close
+      return { ...handed, open_flags: (handed?.open_flags ?? open_flags | cached) | unflushed, fh };
     } catch (error) {
       this.#descriptors.release(fh);
       throw error;
@@ -256,10 +258,13 @@ export class OpenFiles {
     return this.#values.moveonenospc !== false && this.#turns.beginChanging();
   }
 
-  flush(args: Args<'FLUSH'>): void {
-    const { flags } = this.get(args.fh);
+  /** Whether closing a file that was opened so is to tell of what was written. */
+  #flushes(flags: number): boolean {
     const how = this.#values['flush-on-close'];
-    if (how === 'always' || (how === 'opened-for-write' && (flags & O_ACCMODE) !== O_RDONLY)) this.data.flush(args);
+    return how === 'always' || (how === 'opened-for-write' && (flags & O_ACCMODE) !== O_RDONLY);
+  }
+  flush(args: Args<'FLUSH'>): void {
+    if (this.#flushes(this.get(args.fh).flags)) this.data.flush(args);
   }
   release(fh: number): void {
     const { nodeid } = this.get(fh);

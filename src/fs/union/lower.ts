@@ -37,7 +37,7 @@ import { isFuse } from '../passthrough/nodes.ts';
 import { done, type Scratch } from '../passthrough/scratch.ts';
 import { readonlyIn, statfsIn } from '../passthrough/statfs.ts';
 import type { BranchSetting } from './branches.ts';
-import { FUNCTIONS, type FunctionName, type Values } from './options.ts';
+import { FUNCTIONS, type FunctionName, POLICY_OPTION, type Values } from './options.ts';
 import {
   choose,
   type Mode,
@@ -67,6 +67,8 @@ export class Branch {
   /** Its own; undefined is what holds for all. */
   least: number | undefined;
   readonly #values: Values;
+  /** The filesystem that its root is on, where somebody has asked: that of an open file never changes. */
+  device: number | undefined;
   /** What was last found of its filesystem, when, and in which operation. */
   found: { readonly space: Space | undefined; readonly at: number; readonly turn: number } | undefined;
 
@@ -84,6 +86,7 @@ export class Branch {
   close(): void {
     if (this.fd >= 0) closeQuietly(this.fd);
     this.fd = -1;
+    this.device = undefined;
   }
   get minFreeSpace(): number {
     return this.least ?? this.#values.minfreespace;
@@ -217,7 +220,7 @@ export class Lower implements Sight<Branch> {
 
   /** The branches that the policy of a function chooses; for what makes a file, of its directory. EROFS, ENOSPC, ENOENT. */
   choose(name: FunctionName, path: string): Branch[] {
-    return this.chooseBy(this.#values[`func.${name}`], FUNCTIONS[name], path);
+    return this.chooseBy(this.#values[POLICY_OPTION[name]], FUNCTIONS[name], path);
   }
   chooseBy(
     name: PolicyName,
@@ -335,6 +338,16 @@ export class Lower implements Sight<Branch> {
     return fd < 0 ? fd : this.#followed(fd, root, path);
   }
 
+  /** The filesystem that a branch's root is on. */
+  device(branch: Branch): number {
+    branch.device ??= this.deviceOf(branch.fd);
+    return branch.device;
+  }
+  /** The filesystem that a descriptor's file is on. */
+  deviceOf(fd: number): number {
+    this.stat(fd);
+    return deviceOf(this.#scratch.view, this.#scratch.statAt);
+  }
   /** The attributes of a descriptor's file, into the scratch. */
   stat(fd: number): void {
     const { empty, stat } = this.#scratch;

@@ -95,8 +95,12 @@ type Functions = { -readonly [N in FunctionName as `func.${N}`]: PolicyName };
 export type Values = Plain & Functions;
 
 const names = Object.keys(FUNCTIONS) as FunctionName[];
+/** The option that has a function's policy. */
+export const POLICY_OPTION = Object.fromEntries(names.map((name) => [name, `func.${name}`])) as {
+  readonly [N in FunctionName]: `func.${N}`;
+};
 const functions = Object.fromEntries(
-  names.map((name) => [`func.${name}`, row(policy, DEFAULTS[FUNCTIONS[name]], `the policy of ${name}`)]),
+  names.map((name) => [POLICY_OPTION[name], row(policy, DEFAULTS[FUNCTIONS[name]], `the policy of ${name}`)]),
 );
 const rows: Readonly<Record<string, Row<never>>> = { ...plain, ...functions } as never;
 
@@ -152,7 +156,7 @@ export class Options {
         this.given.add(known);
       } else {
         const chosen = policy.parse(text, 'ff');
-        for (const each of names) if (FUNCTIONS[each] === category) values[`func.${each}`] = chosen;
+        for (const each of names) if (FUNCTIONS[each] === category) values[POLICY_OPTION[each]] = chosen;
       }
     } catch (error) {
       if (known === 'branches') throw error; // says of which branch it speaks
@@ -182,7 +186,7 @@ export class Options {
     const category = CATEGORY.exec(known)?.[1];
     if (category !== undefined)
       return [
-        ...new Set(names.filter((each) => FUNCTIONS[each] === category).map((each) => values[`func.${each}`])),
+        ...new Set(names.filter((each) => FUNCTIONS[each] === category).map((each) => values[POLICY_OPTION[each]])),
       ].join();
     return Object.hasOwn(rows, known) ? rows[known]!.kind.print(values[known] as never) : undefined;
   }

@@ -5,7 +5,7 @@ import { Dirents } from '../passthrough/directory.ts';
 import { Scratch } from '../passthrough/scratch.ts';
 import { Lower } from './lower.ts';
 import { Options } from './options.ts';
-import { type Answer, type Found, openDirectory, readDirectory, type Task } from './reading.ts';
+import { type Answer, closing, openDirectory, type Task } from './reading.ts';
 
 const scratch = new Scratch();
 const dirents = new Dirents(scratch);
@@ -22,7 +22,7 @@ function answer({ root, path, follow, read }: Task): Answer {
   values['follow-symlinks'] = follow;
   const fd = openDirectory(lower, { fd: root }, path);
   if (fd < 0 || !read) return fd;
-  const all: Found[] = [];
-  const failure = readDirectory(dirents, fd, ({ name, ino, type }) => all.push({ name, ino, type }) > 0);
-  return failure === undefined ? all : -failure.errno;
+  const all: Uint8Array[] = [];
+  const failure = closing(fd, () => dirents.blocks(fd, (bytes, at, end) => all.push(bytes.slice(at, end))));
+  return failure === undefined ? Buffer.concat(all) : -failure.errno;
 }

@@ -17,17 +17,8 @@ import { EIO, ENOTCONN, type Errno } from '../../abi/errno.ts';
 import { closeQuietly, fcntlAt } from '../../abi/files.ts';
 import { F_DUPFD_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../abi/posix.ts';
 import { startWorker } from '../../abi/worker.ts';
-import type { Dirents } from '../passthrough/directory.ts';
 import type { Branch, Lower } from './lower.ts';
 import type { Values } from './options.ts';
-
-/** A name that a directory has on a branch. */
-export interface Found {
-  readonly name: string;
-  readonly ino: bigint;
-  /** The upper four of the bits of S_IFMT. */
-  readonly type: number;
-}
 
 /** Opens a directory of a branch for reading: a descriptor, or an errno negated. */
 export function openDirectory(lower: Lower, branch: Pick<Branch, 'fd'>, path: string): number {
@@ -37,10 +28,10 @@ export function openDirectory(lower: Lower, branch: Pick<Branch, 'fd'>, path: st
   closeQuietly(at);
   return fd;
 }
-/** Calls with each name of an open directory while that is answered true, and closes it; why it can't be read. */
-export function readDirectory(dirents: Dirents, fd: number, visit: (found: Found) => boolean): Errno | undefined {
+/** Calls what reads an open directory, and closes it; why it can't be read. */
+export function closing(fd: number, read: () => void): Errno | undefined {
   try {
-    dirents.each(fd, 0n, visit);
+    read();
     return undefined;
   } catch (error) {
     return error as Errno;
@@ -56,8 +47,8 @@ export interface Task {
   readonly follow: Values['follow-symlinks'];
   readonly read: boolean;
 }
-/** A descriptor, or an errno negated; or what there is. */
-export type Answer = number | readonly Found[];
+/** A descriptor, or an errno negated; or what there is: records of linux_dirent64. */
+export type Answer = number | Uint8Array;
 
 /** How directories are read, of what `func.readdir` says: undefined is one after the other, on the thread that serves. */
 export function readingWay(text: string): { readonly read: boolean; readonly threads: number } | undefined {

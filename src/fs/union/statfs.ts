@@ -1,6 +1,5 @@
 /** statfs(2) of a union: the sum over its filesystems, each counted once, in the smallest of their blocks. */
 import { fstatfs } from '../../abi/files.ts';
-import { deviceOf } from '../passthrough/attributes.ts';
 import { done, type Scratch } from '../passthrough/scratch.ts';
 import { readonlyIn, statfsIn } from '../passthrough/statfs.ts';
 import type { Branch, Lower } from './lower.ts';
@@ -10,17 +9,17 @@ type Numbers = ReturnType<typeof statfsIn>;
 
 /** Of all branches, or with `statfs=full` of those that have the path. */
 export function statfsOf(lower: Lower, values: Values, path: string, scratch: Scratch): Numbers {
-  const { statfs, statfsAt, statAt, view } = scratch;
+  const { statfs, statfsAt, view } = scratch;
   const byDevice = new Map<number, Numbers>();
   lower.during(() => {
     for (const branch of lower.branches) {
-      if (values.statfs === 'full' && !lower.exists(branch, path)) continue;
-      const fd = values.statfs === 'full' ? lower.descriptor(branch) : branch.fd;
+      const full = values.statfs === 'full';
+      if (full && !lower.exists(branch, path)) continue;
+      const fd = full ? lower.descriptor(branch) : branch.fd;
       if (fstatfs(fd, statfs) < 0) continue;
       const numbers = statfsIn(view, statfsAt);
       if (ignores(values, branch, readonlyIn(view, statfsAt))) numbers.bavail = 0;
-      lower.stat(fd);
-      const device = deviceOf(view, statAt);
+      const device = full ? lower.deviceOf(fd) : lower.device(branch);
       const known = byDevice.get(device);
       // Of two branches on one filesystem one that counts is enough.
       if (known === undefined || known.bavail < numbers.bavail) byDevice.set(device, numbers);

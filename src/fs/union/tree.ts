@@ -106,6 +106,8 @@ export class UnionTree {
   readonly #cells: SharedCells;
   /** For what needs only a name's block. */
   readonly #names: NameTable;
+  /** The name that is looked for: another one with each call, under the lock. */
+  readonly #name = new Name();
   /** Paths of directories, as of this count of WORDS.PATHS. */
   readonly #paths = new Map<number, string>();
   #known = 0;
@@ -182,7 +184,7 @@ export class UnionTree {
   /** The node of a name, where it has one. */
   child(parent: UnionNode, name: string): UnionNode | undefined {
     return this.locked(() => {
-      const at = this.#table(parent)?.find(new Name(name)) ?? 0;
+      const at = this.#table(parent)?.find(this.#name.is(name)) ?? 0;
       return at === 0 ? undefined : this.#meant(at);
     });
   }
@@ -203,7 +205,7 @@ export class UnionTree {
   found(parent: UnionNode, name: string, type: number, identity: string | undefined): UnionNode {
     let held = 0;
     const found = this.locked(() => {
-      const at = this.#table(parent)?.find(new Name(name)) ?? 0;
+      const at = this.#table(parent)?.find(this.#name.is(name)) ?? 0;
       let node = at === 0 ? undefined : this.#counted(at);
       if (node !== undefined && (node.type !== type || (node.names > 1 && !this.#identified(node, identity)))) {
         this.#uncount(node);
@@ -255,7 +257,7 @@ export class UnionTree {
     if (this.#identified(node, identity)) return;
     this.#forgetIdentity(node);
     const identities = this.#identities;
-    const name = new Name(identity);
+    const name = this.#name.is(identity);
     let at = identities.find(name);
     if (at === 0) at = identities.add(name, node.nodeid);
     else {
@@ -271,7 +273,7 @@ export class UnionTree {
     return at === 0 ? identity === undefined : this.#identities.text(at) === identity;
   }
   #byIdentity(identity: string): UnionNode | undefined {
-    const at = this.#identities.find(new Name(identity));
+    const at = this.#identities.find(this.#name.is(identity));
     return at === 0 ? undefined : this.#counted(at);
   }
   #forgetIdentity(node: UnionNode): void {
@@ -288,7 +290,7 @@ export class UnionTree {
   /** What is left to be closed: 1 more than a descriptor, or 0. */
   #attach(parent: UnionNode, name: string, node: UnionNode): number {
     const heap = this.#heap;
-    const text = new Name(name);
+    const text = this.#name.is(name);
     const there = this.#table(parent)?.find(text) ?? 0;
     if (there !== 0) {
       if (this.#meant(there)?.nodeid === node.nodeid) return 0;
@@ -320,7 +322,7 @@ export class UnionTree {
   /** Takes a name away; the node that it was of. */
   detach(parent: UnionNode, name: string): UnionNode | undefined {
     return this.locked(() => {
-      const at = this.#table(parent)?.find(new Name(name)) ?? 0;
+      const at = this.#table(parent)?.find(this.#name.is(name)) ?? 0;
       return at === 0 ? undefined : this.#detach(parent, at);
     });
   }
@@ -379,13 +381,13 @@ export class UnionTree {
   #take(parent: UnionNode, name: string, newParent: UnionNode, newName: string): (UnionNode | undefined)[] {
     const pairs = [[parent, name] as const, [newParent, newName] as const];
     const nodes = pairs.map(([directory, text]) => {
-      const at = this.#table(directory)?.find(new Name(text)) ?? 0;
+      const at = this.#table(directory)?.find(this.#name.is(text)) ?? 0;
       const node = at === 0 ? undefined : this.#counted(at);
       if (node !== undefined) this.#uncount(node);
       return node;
     });
     for (const [directory, text] of pairs) {
-      const at = this.#table(directory)?.find(new Name(text)) ?? 0;
+      const at = this.#table(directory)?.find(this.#name.is(text)) ?? 0;
       if (at !== 0) this.#detach(directory, at);
     }
     return nodes;

@@ -438,7 +438,8 @@ export class UnionFs implements Filesystem {
   /** Never with lookups: each would ask a policy of a file that a listing does not need. */
   readdir(_: Request, { fh, offset }: Args<'READDIR'>, reply: DirectoryReply): void | Promise<void> {
     const open = this.#directories.get(fh);
-    return this.#together(() => this.#listing.list(open, this.#pathOrNone(this.#node(open.nodeid)), offset, reply));
+    const path = () => this.#pathOrNone(this.#node(open.nodeid));
+    return this.#together(() => this.#listing.list(open, path, offset, reply));
   }
   #pathOrNone(node: UnionNode): string | undefined {
     return node.held === undefined ? this.#tree.path(node) : undefined;
