@@ -318,7 +318,10 @@ export class Mount implements Serving {
       const seen = await this.#ended(end);
       await session.gone;
       forget();
-      return seen;
+      const hanging = workers?.hanging;
+      if (hanging === undefined) return seen;
+      session.warn(hanging.message);
+      return seen.reason === 'failed' ? seen : { reason: 'failed', error: hanging };
     });
   }
 
@@ -436,6 +439,11 @@ export class Mount implements Serving {
   #detach(): void {
     const entry = this.#entry();
     if (entry === undefined) return;
+    // It would wait in the kernel for what that thread has of the ring.
+    if (this.#workers?.hanging && this.session.transport === 'uring')
+      return this.session.warn(
+        `${entry.path} stays behind as a dead mount: rawfuse unmount cleans it when this process is gone`,
+      );
     try {
       if (entry.clear) umount2(entry.path, MNT_DETACH | UMOUNT_NOFOLLOW);
       else this.session.warn(`${entry.path} stays behind as a dead mount, under another mount`);

@@ -138,7 +138,7 @@ export class Session implements Server {
       forget: (request: Request, { nlookup }: Args<'FORGET'>) =>
         this.#forget(request, { nodeid: request.nodeid, nlookup }),
       batch_forget: (request: Request, { forgets }: Args<'BATCH_FORGET'>) => {
-        for (const one of forgets) this.#forget(request, one);
+        for (const one of forgets) if (this.#over === undefined) this.#forget(request, one);
       },
       interrupt: (_: Request, { unique }: Args<'INTERRUPT'>) => {
         if (!this.interrupt(unique)) this.elsewhere?.interrupt(unique);
@@ -360,7 +360,10 @@ export class Session implements Server {
     this.warn(`requests come over /dev/fuse: ${why}`);
   }
 
-  /** Never throws: the lookups beside this one are to be taken back too. */
+  /**
+   * Never throws: the lookups beside this one are to be taken back too. But not where this one is the end of all: a lock that nobody
+   * gives back, each of them would wait for it.
+   */
   #forget(request: Request, one: fuse_forget_one): void {
     this.#unanswered('FORGET', request, () => this.filesystem.forget?.(request, one));
   }
@@ -378,7 +381,8 @@ export class Session implements Server {
 
   /** Lookups that the kernel takes back, told to another thread: nodeids, each with its count. @internal */
   forget(pairs: Float64Array): void {
-    for (let i = 0; i < pairs.length; i += 2) this.#forget(FORGETTING, { nodeid: pairs[i]!, nlookup: pairs[i + 1]! });
+    for (let i = 0; i < pairs.length && this.#over === undefined; i += 2)
+      this.#forget(FORGETTING, { nodeid: pairs[i]!, nlookup: pairs[i + 1]! });
   }
 
   /**

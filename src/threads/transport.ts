@@ -85,6 +85,7 @@ export class ThreadsTransport implements Transport {
     if (!agreed) return;
     this.#going = true;
     this.#device.beside();
+    this.#device.gathering();
     this.#workers.post({ kind: 'go' });
   }
 
@@ -177,10 +178,8 @@ function clone(fd: number): number {
 
 /** FORGETs in a message at most: the first ones are not to wait for the last. */
 const MOST = 1024;
-/** How long one waits for others, in ms: nobody waits for it, and to wake a thread for each cost as much as the file that was removed. */
-const GATHERING = 5;
 
-/** What the mounting thread's session serves: it has FORGETs handed on, to one thread after the other, many in one message. */
+/** What the mounting thread's session serves: it has FORGETs handed on, to one thread after the other, all of a turn in one message. */
 export function standIn(workers: Workers): Filesystem {
   let pairs: number[] = [];
   let next = 0;
@@ -195,7 +194,7 @@ export function standIn(workers: Workers): Filesystem {
       leave = workers.attend?.(connection);
     },
     forget(_, { nodeid, nlookup }) {
-      if (pairs.length === 0) setTimeout(send, GATHERING);
+      if (pairs.length === 0) setImmediate(send);
       pairs.push(nodeid, nlookup);
       if (pairs.length >= 2 * MOST) send();
     },

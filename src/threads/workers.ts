@@ -19,6 +19,9 @@ import { type FromWorker, type Kind, RUNNING, STATE, type Start, type ToWorker }
 
 /** How long the process waits at exit for a thread that does not answer, in ms. */
 const PATIENCE = 1000;
+/** How often a thread that is to end is asked for a sign of life, in ms, and after how many without one it is left behind. */
+const ASKED = 1000;
+const SILENT = 10;
 
 export interface WorkersOptions {
   readonly module: URL;
@@ -42,6 +45,10 @@ class Thread {
   readonly worker: Worker;
   ended = false;
   destroyed = false;
+  /** How often it was asked and has said nothing since. */
+  silent = 0;
+  /** Nobody waits for its end any more. */
+  left = false;
   /** Who waits for an answer of its. */
   readonly waiting = new Map<
     FromWorker['kind'],
@@ -58,6 +65,7 @@ class Thread {
     this.worker = startWorker(import.meta.url, './serve-thread', { workerData, name: `rawfuse ${start.index}` });
     let failed: unknown;
     this.worker.on('message', (message: FromWorker) => {
+      this.silent = 0;
       const waiting = this.waiting.get(message.kind);
       this.waiting.delete(message.kind);
       if (waiting) waiting.resolve(message);
@@ -96,6 +104,9 @@ export class Workers {
   #asked = 0;
   readonly #asking = new Map<string, (requests: readonly InFlight[]) => void>();
   #ending = false;
+  #looking: NodeJS.Timeout | undefined;
+  /** Which threads hang, where any was left behind at the end. */
+  hanging: Error | undefined;
   readonly #forget: () => void;
   /** Where messages go; before somebody is there they are kept. */
   onTold: Told | undefined;
@@ -107,7 +118,7 @@ export class Workers {
   #resolveGone!: () => void;
   /** Resolves when the filesystem of each thread is destroyed. */
   readonly destroyed: Promise<void>;
-  /** Resolves when all threads have ended. */
+  /** Resolves when all threads have ended, but for those that are left behind. */
   readonly gone: Promise<void>;
 
   /** @see WorkersOptions */
@@ -218,8 +229,7 @@ export class Workers {
   }
 
   #over(thread: Thread, error: Error): void {
-    this.#destroyed(thread);
-    for (const [key, resolve] of this.#asking) if (key.startsWith(`${thread.index} `)) resolve([]);
+    this.#without(thread);
     if (!this.#ending) {
       this.#failed ??= error;
       this.onFailed?.(error);
@@ -227,9 +237,16 @@ export class Workers {
     this.#goneIfAll();
   }
 
+  /** Nothing is to come from the thread any more. */
+  #without(thread: Thread): void {
+    this.#destroyed(thread);
+    for (const [key, resolve] of this.#asking) if (key.startsWith(`${thread.index} `)) resolve([]);
+  }
+
   #goneIfAll(): void {
-    if (!this.#ending || !this.#threads.every(({ ended }) => ended)) return;
-    this.#forget();
+    if (!this.#ending || !this.#threads.every(({ ended, left }) => ended || left)) return;
+    clearInterval(this.#looking);
+    if (this.hanging === undefined) this.#forget();
     this.#resolveGone();
   }
 
@@ -238,6 +255,30 @@ export class Workers {
     if (this.#ending) return;
     this.#ending = true;
     this.post({ kind: 'end' });
+    this.#looking = setInterval(() => this.#look(), ASKED);
+    this.#goneIfAll();
+  }
+
+  /**
+   * Whether those that are to end still live. One whose filesystem takes its time to be destroyed answers, if not at once; one
+   * that is in a loop, or in a system call, does not, and might be waited for as long as the process lives. It can't be stopped either: with a watch on
+   * a descriptor that has something to tell it would take the process with it (koffi). So it stays, and ends with the process, or by itself.
+   */
+  #look(): void {
+    for (const thread of this.#threads) {
+      if (thread.ended || thread.left) continue;
+      if (++thread.silent <= SILENT) {
+        thread.post({ kind: 'in flight', id: -1 }); // what it says does not matter
+        continue;
+      }
+      thread.left = true;
+      thread.worker.unref();
+      const also = this.hanging === undefined ? '' : `${this.hanging.message}; `;
+      this.hanging = new Error(
+        `${also}thread ${thread.index} of the mount hangs: it has not come to its event loop for ${(SILENT * ASKED) / 1000} s`,
+      );
+      this.#without(thread);
+    }
     this.#goneIfAll();
   }
 

@@ -6,7 +6,7 @@ import { rmdirSync } from 'node:fs';
 import { expect } from 'vitest';
 import { mount } from '../../src/mount.ts';
 import type { End } from '../../src/protocol/transport.ts';
-import { kernelTest, run, temporary } from '../support.ts';
+import { kernelTest, run, temporary, until } from '../support.ts';
 import { over } from '../transport.ts';
 import { attempt, ServerProcess } from './servers/process.ts';
 import { allocate } from './shared-memory/module.ts';
@@ -76,3 +76,26 @@ for (const name of ['hang', 'hold and hang'])
     if (end.signal === null) expect(server.out).toMatch(/^closed: failed: thread \d/mu);
     else expect(end.signal).toBe('SIGABRT');
   });
+
+for (const [name, why] of [
+  ['spin', /^closed: failed: thread \d of the mount hangs: it has not come to its event loop for 10 s$/mu],
+  ['hold and spin', /^closed: failed: thread \d+ has held a lock in shared memory for 0\.3 s/mu],
+] as const)
+  kernelTest(
+    `a thread in a loop (${name}) is not waited for longer than some seconds at the end of the mount, and ends with the process`,
+    async () => {
+      await using server = new ServerProcess('dying.ts');
+      await server.says('ready');
+      const gone = await clients(server.dir, name);
+      await server.says('at it');
+      if (name === 'spin') server.process.kill('SIGUSR1');
+      await until(() => /^closed/mu.test(server.out), 'the end of the mount', 40_000);
+      expect(server.out).toMatch(why);
+      expect(server.err).toMatch(/thread \d of the mount hangs/u);
+      // Nothing holds the process any more. koffi ends it so with a thread that is stopped while a descriptor that it watches has something to tell.
+      const { code, signal } = await server.ended();
+      expect([0, 'SIGABRT']).toContain(signal ?? code);
+      await gone();
+    },
+    60_000,
+  );

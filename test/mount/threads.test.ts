@@ -3,7 +3,7 @@
  * process, can have. The filesystem is test/mount/threads/shared-fs.ts.
  */
 import { readdirSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import { MemoryFs } from '../../src/fs/index.ts';
 import { type Hooks, mount } from '../../src/mount.ts';
 import type { MountOptions } from '../../src/options.ts';
@@ -121,6 +121,34 @@ for (const transport of transports) {
     await sh('exec 3< f2; printf xxxxxx > f2; true > f1; stat retrieve 2> /dev/null || true; sleep 0.2', m.dir);
     await until(() => m.files.size(1) > 1, 'what was stored to be retrieved');
     expect(m.files.size(1)).toBe(6);
+  });
+
+  kernelTest(`${transport}: a filesystem that takes its time to be destroyed is waited for`, async () => {
+    const dir = temporary();
+    const destroyed = new SharedArrayBuffer(4);
+    const filesystem: SharedFsOptions = { memory: Files.memory(), destroyed };
+    const mine = await mount(MODULE, dir, { transport, threads: 2, filesystem });
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    let over = false;
+    mine.closed.then(() => {
+      over = true;
+    });
+    try {
+      const unmounted = mine.unmount();
+      await until(() => vi.getTimerCount() > 0, 'the end to be waited for');
+      for (let second = 0; second < 30; second++) {
+        vi.advanceTimersByTime(1000);
+        await mine.inFlight(); // each has said something
+      }
+      expect(over).toBe(false);
+      Atomics.store(new Int32Array(destroyed), 0, 1);
+      await unmounted;
+      expect(await mine.closed).toEqual({ reason: 'unmounted' });
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+    rmdirSync(dir);
   });
 
   for (const [what, error] of [

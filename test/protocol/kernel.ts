@@ -23,6 +23,7 @@ const SOCKET = 8 << 20;
 
 export class TestKernel {
   readonly session: Session;
+  readonly device: DeviceTransport;
   /** What the session reported to onError and onWarning. */
   readonly errors: { error: unknown; operation: string }[] = [];
   readonly warnings: string[] = [];
@@ -54,7 +55,8 @@ export class TestKernel {
       onWarning: (message) => this.warnings.push(message),
       ...options,
     });
-    new DeviceTransport(served, this.session).start();
+    this.device = new DeviceTransport(served, this.session);
+    this.device.start();
     this.listen();
   }
 

@@ -215,6 +215,21 @@ describe('FORGET', () => {
     ]);
     expect(kernel.replies.length).toBe(2);
   });
+  test('after one that is the end of all, no other is asked for', async () => {
+    const seen: number[] = [];
+    const forget = (_: unknown, { nodeid }: { nodeid: number }) => {
+      seen.push(nodeid);
+      if (nodeid === 2) throw new FatalError('the books are torn');
+    };
+    const forgets = [1, 2, 3].map((nodeid) => ({ nodeid, nlookup: 1 }));
+    await using kernel = await TestKernel.start({ forget });
+    kernel.send('BATCH_FORGET', { forgets });
+    expect(await kernel.session.closed).toMatchObject({ reason: 'failed' });
+    expect(seen).toEqual([1, 2]);
+    await using other = await TestKernel.start({ forget });
+    other.session.forget(Float64Array.from([1, 1, 2, 1, 3, 1]));
+    expect(seen).toEqual([1, 2, 1, 2]);
+  });
 });
 
 describe('INTERRUPT', () => {

@@ -1,7 +1,7 @@
 /**
  * A process that serves the filesystem in shared memory with two threads, and terminates one of them when it is told to
- * (SIGUSR2): that which holds the lock of names, if any does. `dying.ts DIRECTORY`. It says how the mount ended, if it is
- * still there to say so.
+ * (SIGUSR2): that which holds the lock of names, if any does; or aborts the connection (SIGUSR1). `dying.ts DIRECTORY`. It says how the mount
+ * ended, if it is still there to say so.
  */
 import type { Worker } from 'node:worker_threads';
 import { SharedCells } from '../../../src/fs/shared/cells.ts';
@@ -23,4 +23,5 @@ process.on('SIGUSR2', () => {
   const holding = workers.find(({ threadId }) => threadId === holder(words, NAMES));
   (holding ?? workers[0])!.terminate();
 });
+process.on('SIGUSR1', () => mine.abort());
 console.log('ready');

@@ -2,6 +2,7 @@
  * SharedMemoryFs as a module whose threads die, or nearly so, when a name is looked up that says how: with the lock of all
  * names, or with none.
  */
+import { writeSync } from 'node:fs';
 import { SharedCells } from '../../../src/fs/shared/cells.ts';
 import { acquire } from '../../../src/fs/shared/lock.ts';
 import type { Args } from '../../../src/protocol/operations.ts';
@@ -19,6 +20,12 @@ function never(): Promise<never> {
   return new Promise(() => {});
 }
 
+/** A request that is never answered, by a thread that comes to nothing else; it is told of. */
+function spin(): never {
+  writeSync(1, 'at it\n'); // console.log would be of the event loop
+  for (;;);
+}
+
 export default function make({
   shared,
   count,
@@ -27,6 +34,11 @@ export default function make({
   const words = new SharedCells(shared.words);
   const ways: Readonly<Record<string, () => Promise<never>>> = {
     hang: never,
+    spin,
+    'hold and spin': () => {
+      acquire(words, NAMES);
+      return spin();
+    },
     'hold and hang': () => {
       acquire(words, NAMES);
       return never();

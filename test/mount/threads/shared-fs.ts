@@ -25,6 +25,8 @@ export interface SharedFsOptions {
   readonly memory: SharedArrayBuffer;
   /** `async`: each handler a promise that is there at once; `slow`: one that takes a turn of the event loop. */
   readonly handlers?: 'sync' | 'async' | 'slow';
+  /** A word: `destroy` waits until it is not 0. */
+  readonly destroyed?: SharedArrayBuffer;
 }
 
 /** The words of a file, and where its data begins. */
@@ -100,6 +102,10 @@ export default function make({
   const served: Filesystem = {
     init(made) {
       connection = made;
+    },
+    async destroy() {
+      const over = new Int32Array(options.destroyed ?? Int32Array.of(1).buffer);
+      while (Atomics.load(over, 0) === 0) await new Promise((resolve) => setTimeout(resolve, 10));
     },
     statfs: () => ({ blocks: index, bsize: 4096, namelen: 255 }),
     getattr: ({ nodeid }) => ({ attr_valid: 0, attr: attr(nodeid) }),
