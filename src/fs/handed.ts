@@ -17,6 +17,7 @@ import { CAP_SYS_ADMIN } from '../abi/posix.ts';
 import type { BackingRights } from '../protocol/backing.ts';
 import type { Connection } from '../protocol/connection.ts';
 import { NegotiationError } from '../protocol/init.ts';
+import type { SharedNodes } from './shared/nodes.ts';
 
 /** What OPEN says beside the handle. */
 export interface Way {
@@ -48,6 +49,33 @@ class OwnBooks implements OpenBooks {
     if (opened.opens === 0) this.#opened.delete(nodeid);
     else this.#opened.set(nodeid, opened);
     return result;
+  }
+}
+
+/** The books of several threads: in the values of the filesystem's nodes, two words of each. */
+export class SharedBooks<K, V> implements OpenBooks {
+  readonly #table: SharedNodes<K, V>;
+  readonly #at: { readonly opens: number; readonly id: number };
+  /** Filled again for each. */
+  readonly #opened: Opened = { opens: 0, id: SERVED };
+
+  /** `at` is where in a value they are, in bytes; `opens` is 0 in a new one. */
+  constructor(table: SharedNodes<K, V>, at: { readonly opens: number; readonly id: number }) {
+    this.#table = table;
+    this.#at = at;
+  }
+  change<T>(nodeid: number, use: (opened: Opened) => T): T {
+    const table = this.#table;
+    return table.locked(table.get(nodeid), ({ valueAt }) => {
+      const [opens, id] = [valueAt + this.#at.opens, valueAt + this.#at.id];
+      const opened = this.#opened;
+      opened.opens = table.view.getInt32(opens, true);
+      opened.id = table.view.getInt32(id, true);
+      const result = use(opened);
+      table.view.setInt32(opens, opened.opens, true);
+      table.view.setInt32(id, opened.id, true);
+      return result;
+    });
   }
 }
 

@@ -12,13 +12,13 @@ import { HandedFiles, whyNotHanded } from '../../src/fs/handed.ts';
 import { LowerNodes } from '../../src/fs/passthrough/nodes.ts';
 import { Scratch } from '../../src/fs/passthrough/scratch.ts';
 import { openSource } from '../../src/fs/passthrough/source.ts';
-import { SharedBooks } from '../../src/fs/passthrough/ways.ts';
+import { booksOf } from '../../src/fs/passthrough/ways.ts';
 import type { BackingFiles } from '../../src/protocol/backing.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'rawfuse-handed-'));
 const source = openSource({ source: dir });
 const nodes = new LowerNodes(source, new Scratch());
-const books = new SharedBooks(nodes);
+const books = booksOf(nodes);
 afterAll(() => {
   closeQuietly(source.root);
   rmdirSync(dir);

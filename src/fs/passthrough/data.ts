@@ -31,7 +31,7 @@ import type { Args } from '../../protocol/operations.ts';
 import type { Descriptors } from './descriptors.ts';
 import type { LowerNodes } from './nodes.ts';
 import { done, type Scratch } from './scratch.ts';
-import type { Way, Ways } from './ways.ts';
+import type { Opening, Ways } from './ways.ts';
 
 /**
  * The flags of a client's open that mean something below. Not O_APPEND: the kernel above sends the offset, and pwrite(2) on such a
@@ -89,8 +89,8 @@ export class Data {
   }
 
   /** What OPEN answers for a node and its descriptor, which is closed where it throws. */
-  opened(nodeid: number, fd: number, flags: number): Way & { readonly fh: number } {
-    let way: Way | undefined;
+  opened(nodeid: number, fd: number, flags: number): Opening & { readonly fh: number } {
+    let way: Opening | undefined;
     try {
       way = this.#ways.file(nodeid, fd, flags);
       return { fh: this.#descriptors.add(fd, this.#direct(fd, flags, way)), ...way };
@@ -101,7 +101,7 @@ export class Data {
     }
   }
   /** A second descriptor for what is aligned; 0 where none is wanted, or the lower filesystem has no direct I/O. */
-  #direct(fd: number, flags: number, { open_flags }: Way): number {
+  #direct(fd: number, flags: number, { open_flags }: Opening): number {
     if (!this.#allowDirectIo || !(flags & O_DIRECT) || open_flags & FOPEN_PASSTHROUGH) return 0;
     try {
       return this.#nodes.reopen(fd, this.#ways.access(flags) | (flags & (O_DSYNC | O_SYNC)) | O_DIRECT);

@@ -7,7 +7,7 @@ import { fuse_statx } from '../../abi/fuse.ts';
 import { AT_EMPTY_PATH, MAX_HANDLE_SZ, STATX_BASIC_STATS } from '../../abi/posix.ts';
 import type { Connection } from '../../protocol/connection.ts';
 import { type Caching, unflushed } from '../caching.ts';
-import { areHanded, HandedFiles, type OpenBooks, type Opened } from '../handed.ts';
+import { areHanded, HandedFiles, SharedBooks, type Way } from '../handed.ts';
 import type { LowerNodes } from './nodes.ts';
 import { done, type Scratch } from './scratch.ts';
 import { HELD, UNSEEN } from './source.ts';
@@ -23,33 +23,11 @@ const SEEN = [
 ] as const;
 
 /** What OPEN says beside the handle. */
-export interface Way {
-  readonly open_flags: number;
-  readonly backing_id?: number;
-}
+export type Opening = Way | { readonly open_flags: number };
 
-/** How nodes are open, in their values: the same for all threads. */
-export class SharedBooks implements OpenBooks {
-  readonly #nodes: LowerNodes;
-  /** Filled again for each. */
-  readonly #opened: Opened = { opens: 0, id: 0 };
-
-  constructor(nodes: LowerNodes) {
-    this.#nodes = nodes;
-  }
-  change<T>(nodeid: number, use: (opened: Opened) => T): T {
-    const { table } = this.#nodes;
-    return table.locked(table.get(nodeid), ({ valueAt }) => {
-      const opened = this.#opened;
-      opened.opens = table.view.getInt32(valueAt + HELD.opens, true);
-      opened.id = table.view.getInt32(valueAt + HELD.backing, true);
-      const result = use(opened);
-      table.view.setInt32(valueAt + HELD.opens, opened.opens, true);
-      table.view.setInt32(valueAt + HELD.backing, opened.id, true);
-      return result;
-    });
-  }
-}
+/** How nodes are open: the same for all threads. */
+export const booksOf = ({ table }: Pick<LowerNodes, 'table'>) =>
+  new SharedBooks(table, { opens: HELD.opens, id: HELD.backing });
 
 export class Ways {
   readonly #nodes: LowerNodes;
@@ -69,17 +47,17 @@ export class Ways {
   /** From now on files are handed to the kernel, if they are to be. NegotiationError where they must be, and can't. */
   begin(connection: Connection): void {
     if (areHanded(connection, this.#caching.hands))
-      this.#handed = new HandedFiles(connection, new SharedBooks(this.#nodes), (fd) => this.#unfit(fd));
+      this.#handed = new HandedFiles(connection, booksOf(this.#nodes), (fd) => this.#unfit(fd));
   }
 
   /** Counts an open of a node, of whose file this is a descriptor, and says how it goes on. ESTALE. */
-  file(nodeid: number, fd: number, flags: number): Way {
+  file(nodeid: number, fd: number, flags: number): Opening {
     const quiet = this.#flushes ? 0 : unflushed(flags);
     const handed = this.#handed?.open(nodeid, fd);
     if (handed !== undefined) return { ...handed, open_flags: handed.open_flags | quiet };
     return { open_flags: quiet | this.#caching.file(flags, () => this.#same(nodeid, fd)) };
   }
-  directory(nodeid: number, fd: number): Way {
+  directory(nodeid: number, fd: number): Opening {
     return { open_flags: this.#caching.directory(() => this.#same(nodeid, fd)) };
   }
   /** Takes back what `file` has counted. */

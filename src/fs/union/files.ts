@@ -17,7 +17,7 @@ import { O_ACCMODE, O_DIRECT, O_RDONLY, O_RDWR, O_WRONLY, POSIX_FADV_DONTNEED } 
 import type { Connection } from '../../protocol/connection.ts';
 import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
-import { areHanded, HandedFiles, type OpenBooks, type Opened } from '../handed.ts';
+import { areHanded, HandedFiles, SharedBooks } from '../handed.ts';
 import type { Credentials } from '../passthrough/credentials.ts';
 import { Data } from '../passthrough/data.ts';
 import { Descriptors } from '../passthrough/descriptors.ts';
@@ -44,28 +44,8 @@ const HANDED: Readonly<Record<Values['passthrough.io'], (access: number) => bool
   rw: () => true,
 };
 
-/** How nodes are open, in their values: the same for all threads. */
-class SharedBooks implements OpenBooks {
-  readonly #tree: UnionTree;
-  /** Filled again for each. */
-  readonly #opened: Opened = { opens: 0, id: 0 };
-
-  constructor(tree: UnionTree) {
-    this.#tree = tree;
-  }
-  change<T>(nodeid: number, use: (opened: Opened) => T): T {
-    const node = this.#tree.get(nodeid);
-    return this.#tree.table.locked(node.shared, () => {
-      const opened = this.#opened;
-      opened.opens = node.word(VALUE.HANDED);
-      opened.id = node.word(VALUE.BACKING);
-      const result = use(opened);
-      node.put(VALUE.HANDED, opened.opens);
-      node.put(VALUE.BACKING, opened.id);
-      return result;
-    });
-  }
-}
+/** Where in a node's value it stands how it is open, in bytes. */
+const BOOKS = { opens: 4 * VALUE.HANDED, id: 4 * VALUE.BACKING };
 
 export class OpenFiles {
   readonly #values: Values;
@@ -113,7 +93,7 @@ export class OpenFiles {
   /** From now on files are handed to the kernel, if they are to be. */
   begin(connection: Connection): void {
     if (areHanded(connection, this.#values['passthrough.io'] === 'off' ? false : 'auto'))
-      this.#handed = new HandedFiles(connection, new SharedBooks(this.#tree));
+      this.#handed = new HandedFiles(connection, new SharedBooks(this.#tree.table, BOOKS));
   }
 
   get size(): number {
