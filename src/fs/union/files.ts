@@ -160,7 +160,6 @@ export class OpenFiles {
   }
   #caching({ pid }: Request, node: UnionNode, fd: number): number {
     const direct = FOPEN_DIRECT_IO | (this.#values['parallel-direct-writes'] ? FOPEN_PARALLEL_DIRECT_WRITES : 0);
-    const names = this.#values['cache.files.process-names'].split('|');
     switch (this.#values['cache.files']) {
       case 'off':
         return direct;
@@ -169,7 +168,7 @@ export class OpenFiles {
       case 'full':
         return FOPEN_KEEP_CACHE;
       case 'per-process':
-        return names.includes(commandOf(pid)) ? 0 : direct;
+        return this.#values['cache.files.process-names'].split('|').includes(commandOf(pid)) ? 0 : direct;
       case 'auto-full': {
         this.#lower.stat(fd);
         const { view, statAt } = this.#scratch;
