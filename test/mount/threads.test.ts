@@ -6,6 +6,7 @@ import { readdirSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
 import { expect, vi } from 'vitest';
 import { MemoryFs } from '../../src/fs/index.ts';
 import { type Hooks, mount } from '../../src/mount.ts';
+import { abortConnection, mountAt } from '../../src/mountinfo.ts';
 import type { MountOptions } from '../../src/options.ts';
 import type { TraceEvent } from '../../src/protocol/trace.ts';
 import { linux } from '../../src/uring/transport-system.ts';
@@ -25,10 +26,14 @@ const counts = [1, 2, 'cpus'] as const;
 const ways = transports.flatMap((transport) => counts.map((threads) => ({ transport, threads })));
 
 /** A mount of the shared filesystem for a test, with what is to be seen of it. */
-async function shared(options: MountOptions & Hooks, handlers: NonNullable<SharedFsOptions['handlers']> = 'sync') {
+async function shared(
+  options: MountOptions & Hooks,
+  handlers: NonNullable<SharedFsOptions['handlers']> = 'sync',
+  module = MODULE,
+) {
   const dir = temporary();
   const filesystem: SharedFsOptions = { memory: Files.memory(), handlers };
-  const mine = await mount(MODULE, dir, { ...options, filesystem });
+  const mine = await mount(module, dir, { ...options, filesystem });
   return {
     mine,
     dir,
@@ -196,6 +201,46 @@ for (const transport of transports) {
       if (signal !== 'SIGKILL') expect(server.mounted).toBe(false);
     });
 }
+
+/** A mount whose ring the kernel refuses when it has agreed to it already. */
+const REFUSED = new URL('./threads/refused-fs.ts', import.meta.url);
+const REGISTER = /^REGISTER of entry \d+, queue \d+: EFAULT$/u;
+for (const threads of withRing ? counts : [])
+  kernelTest(`threads ${threads}: a ring that the kernel refuses is none, and all serve over the device`, async () => {
+    const warnings: string[] = [];
+    const onWarning = (message: string) => warnings.push(message);
+    await using m = await shared({ threads, onWarning }, 'sync', REFUSED);
+    expect(m.mine.session).toMatchObject({ transport: 'device', transportReason: expect.stringMatching(REGISTER) });
+    expect(warnings).toEqual([expect.stringMatching(/^requests come over \/dev\/fuse: REGISTER/u)]);
+    const each = (of: number) =>
+      sh(`for i in 1 2 3 4 5 6 7 8; do echo $i > f$((8 * ${of} + $i)); stat -f . > /dev/null; done`, m.dir);
+    await until(async () => {
+      await Promise.all([0, 1, 2, 3].map(each));
+      return m.mine.served.every((count) => count > 0);
+    }, 'every thread to serve');
+    for (const i of [1, 20, 32]) expect(Buffer.from(m.files.data(i).slice(0, 2)).toString()).toBe(`${i % 8 || 8}\n`);
+    expect((await attempt('timeout', ['-s', 'INT', '0.3', 'stat', `${m.dir}/interrupted`])).ok).toBe(false);
+    await until(async () => (await m.mine.inFlight()).length === 0, 'the request to end');
+    await until(async () => {
+      await forgetUnused(m.dir);
+      return Array.from({ length: FILES }, (_, i) => m.files.lookups(i) - m.files.forgets(i)).every(
+        (left) => left === 0,
+      );
+    }, 'the kernel to forget all');
+    const end = threads === 2 ? 'aborted' : 'unmounted';
+    if (end === 'aborted') abortConnection(mountAt(m.dir)!);
+    else await m.mine.unmount();
+    expect(await m.mine.closed).toEqual({ reason: end });
+  });
+for (const threads of withRing ? counts : [])
+  kernelTest(`threads ${threads}: a ring that the kernel refuses is the end, where it was asked for`, async () => {
+    const dir = temporary();
+    const filesystem: SharedFsOptions = { memory: Files.memory() };
+    await expect(mount(REFUSED, dir, { transport: 'uring', threads, filesystem })).rejects.toThrow(
+      /^FUSE over io_uring can't be had: REGISTER of entry \d+, queue \d+: EFAULT$/u,
+    );
+    rmdirSync(dir);
+  });
 
 const MOUNTS = Number(process.env.MOUNTS ?? 6);
 kernelTest(
