@@ -9,10 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import type { Hooks, ModuleOptions, Mount } from '../src/mount.ts';
+import type { Mount } from '../src/mount.ts';
 import { connectionDirectory, mountAt, mountEntries } from '../src/mountinfo.ts';
 import type { MountOptions } from '../src/options.ts';
 import type { Filesystem } from '../src/protocol/filesystem.ts';
+import type { Hooks, ModuleOptions } from '../src/serve.ts';
 import { lackingTransport, mountOver } from './transport.ts';
 
 /** How the name of a test that needs the kernel begins. */

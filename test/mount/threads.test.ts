@@ -2,13 +2,15 @@
  * Threads that serve a mount: that all of them do, that what they share stays whole, and every end that one of them, or the
  * process, can have. The filesystem is test/mount/threads/shared-fs.ts.
  */
-import { readdirSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
+import { openSync, readdirSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
 import { expect, vi } from 'vitest';
+import { close, socketpair, mount as sysMount } from '../../src/abi/syscall.ts';
 import { MemoryFs } from '../../src/fs/index.ts';
-import { type Hooks, mount } from '../../src/mount.ts';
+import { mount } from '../../src/mount.ts';
 import { abortConnection, mountAt } from '../../src/mountinfo.ts';
 import type { MountOptions } from '../../src/options.ts';
 import type { TraceEvent } from '../../src/protocol/trace.ts';
+import { type Hooks, serve } from '../../src/serve.ts';
 import { linux } from '../../src/uring/transport-system.ts';
 import { forgetUnused, kernelTest, run, sh, temporary, until } from '../support.ts';
 import { attempt, ServerProcess } from './servers/process.ts';
@@ -126,6 +128,28 @@ for (const transport of transports) {
     await sh('exec 3< f2; printf xxxxxx > f2; true > f1; stat retrieve 2> /dev/null || true; sleep 0.2', m.dir);
     await until(() => m.files.size(1) > 1, 'what was stored to be retrieved');
     expect(m.files.size(1)).toBe(6);
+  });
+
+  kernelTest(`${transport}: threads serve over a descriptor that somebody else has mounted`, async () => {
+    const dir = temporary();
+    const filesystem: SharedFsOptions = { memory: Files.memory() };
+    const fd = openSync('/dev/fuse', 'r+');
+    sysMount('helper', dir, 'fuse.helper', 0, `fd=${fd},rootmode=40000,user_id=0,group_id=0`);
+    const serving = await serve(MODULE, fd, { transport, threads: 2, filesystem });
+    await serving.session.ready;
+    expect(serving.session.transport).toBe(transport);
+    await until(async () => {
+      await Promise.all([0, 1, 2, 3].map((of) => sh(`echo ${of} > f${of}; stat -f . > /dev/null`, dir)));
+      return serving.served.every((count) => count > 0);
+    }, 'every thread to serve');
+    expect(new Files(filesystem.memory).size(3)).toBe(2);
+    const hanging = attempt('timeout', ['-s', 'INT', '1', 'stat', `${dir}/interrupted`]);
+    await until(async () => (await serving.inFlight()).length === 1, 'a request to hang');
+    await hanging;
+    await run('umount', [dir]);
+    expect(await serving.closed).toEqual({ reason: 'unmounted' });
+    expect(await run('readlink', [`/proc/${process.pid}/fd/${fd}`]).catch(() => '')).not.toMatch(/fuse/u);
+    rmdirSync(dir);
   });
 
   kernelTest(`${transport}: a filesystem that takes its time to be destroyed is waited for`, async () => {
@@ -278,6 +302,9 @@ kernelTest(
 );
 
 kernelTest('what can not be is refused in one line', async () => {
+  const [one, other] = socketpair(1 << 20);
+  await expect(serve(MODULE, one)).rejects.toThrow(/^descriptor \d+ is a socket, and threads need \/dev\/fuse/u);
+  for (const each of [one, other]) close(each);
   const dir = temporary();
   await expect(mount(new MemoryFs(), dir, { threads: 2 })).rejects.toThrow(
     /^threads is 2, and this filesystem is an object/u,
