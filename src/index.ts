@@ -2,7 +2,7 @@
 export * from './abi/errno.ts';
 export * from './abi/fuse-constants.ts';
 export * from './abi/posix.ts';
-export { type Hooks, type ModuleOptions, Mount, MountError, mount, type Serving, serve } from './mount.ts';
+export { Mount, mount } from './mount.ts';
 export { type MountOptions, OptionError, parseOptions } from './options.ts';
 export type { BackingFiles } from './protocol/backing.ts';
 export type { Connection } from './protocol/connection.ts';
@@ -15,5 +15,6 @@ export type { InFlight, Session } from './protocol/session.ts';
 export { FatalError } from './protocol/thrown.ts';
 export { json, type Observer, printer, type TraceEvent } from './protocol/trace.ts';
 export type { End, TransportKind } from './protocol/transport.ts';
+export { type Hooks, type ModuleOptions, MountError, type Serving, serve } from './serve.ts';
 export type { WorkerContext } from './threads/messages.ts';
 export type { FilesystemModule } from './threads/module.ts';

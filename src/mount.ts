@@ -3,7 +3,6 @@
  * session and its transport come together, and here every end is seen to: unmounted from inside or from
  * outside, aborted, failed, or the process gone.
  */
-import { fstatSync, type Stats } from 'node:fs';
 import { realpath, stat, statfs } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EACCES, EBUSY, ENODEV, ENOENT, ENOTCONN, ENXIO, EPERM, Errno, SystemError } from './abi/errno.ts';
@@ -20,7 +19,6 @@ import {
   UMOUNT_NOFOLLOW,
 } from './abi/posix.ts';
 import { close, open, mount as sysMount, umount2 } from './abi/syscall.ts';
-import { withOverrides } from './fs/overrides.ts';
 import {
   abortConnection,
   connectionInode,
@@ -31,134 +29,30 @@ import {
   mountAt,
   mountEntries,
 } from './mountinfo.ts';
-import { checkOptions, kernelOptions, type MountOptions, mountFlags, OptionError } from './options.ts';
-import { DeviceTransport } from './protocol/device.ts';
+import { kernelOptions, type MountOptions, mountFlags } from './options.ts';
 import type { Filesystem } from './protocol/filesystem.ts';
 import { wishes } from './protocol/init.ts';
-import { type InFlight, Session, type SessionOptions } from './protocol/session.ts';
+import type { InFlight, Session } from './protocol/session.ts';
 import type { End } from './protocol/transport.ts';
+import {
+  type Hooks,
+  type ModuleOptions,
+  MountError,
+  noThreads,
+  type Prepared,
+  prepare,
+  type Serving,
+  start,
+  withHanging,
+} from './serve.ts';
 import { startThreads } from './threads/module.ts';
-import { standIn, ThreadsTransport } from './threads/transport.ts';
 import type { Workers } from './threads/workers.ts';
 import { umountElsewhere } from './umount.ts';
-import { UringTransport } from './uring/transport.ts';
-
-/** Why there is no mount: one line, for the user. */
-export class MountError extends Error {
-  override readonly name = 'MountError';
-  /** What kind of reason: `not-found`, `not-a-directory`, `not-root`, `no-device`, `dead-mount`, `failed`. */
-  readonly reason: string;
-  constructor(reason: string, message: string, cause?: unknown) {
-    super(message, { cause });
-    this.reason = reason;
-  }
-}
-
-/** What a session reports to, beside a mount's options. */
-export type Hooks = Pick<SessionOptions, 'onError' | 'onWarning' | 'trace'>;
-
-/** What a filesystem that is a module is told. */
-export interface ModuleOptions {
-  /** Reaches the module's `share` and its default export, in each thread: something that can be copied to them. */
-  readonly filesystem?: unknown;
-}
 
 /** Where the documentation explains why a program must not use its own mount. */
 export const OWN_MOUNT_PAGE = 'docs/own-mount.md';
 /** How long umount -f is given to unmount what it has aborted, in ms. */
 const FORCE_GRACE = 250;
-
-/** A session over a descriptor. */
-export interface Serving {
-  readonly session: Session;
-  /** How it ended, when it has: unmounted, aborted or failed. Never rejects. */
-  readonly closed: Promise<End>;
-}
-
-/** Serves a filesystem over a descriptor that somebody else opened: a mount helper's, a socketpair's. It is closed at the end. */
-export function serve(filesystem: Filesystem, fd: number, options: MountOptions & Hooks = {}): Serving {
-  const prepared = prepare(options);
-  noThreads(prepared.mount);
-  pollable(fd);
-  const { session } = start(filesystem, fd, prepared);
-  const connection = connectionOf(fd);
-  const inode = connection && connectionInode(connection);
-  // The mount is not ours to detach. But a notification held up in the kernel must not hold up our exit; and a ring goes
-  // with us, after which nobody else could serve.
-  const forget = atExit(() => {
-    if (connection === undefined || (!session.notify.writing && session.transport === 'device')) return;
-    if (connectionInode(connection) === inode) abortConnection(connection);
-  });
-  const closed = session.closed.then(async (end) => {
-    await session.gone;
-    forget();
-    return end;
-  });
-  return { session, closed };
-}
-
-/** Refuses what is neither a device nor a socket: koffi's poll ends the process over a regular file. */
-function pollable(fd: number): void {
-  let what: Stats;
-  try {
-    what = fstatSync(fd); // of the open file itself: no question to a mount of ours
-  } catch (error) {
-    throw new MountError('no-device', `descriptor ${fd} is not open`, error);
-  }
-  if (!what.isCharacterDevice() && !what.isSocket())
-    throw new MountError('no-device', `descriptor ${fd} is neither /dev/fuse nor a socket`);
-}
-
-interface Prepared {
-  readonly mount: MountOptions;
-  readonly session: SessionOptions;
-}
-function prepare({
-  onError,
-  onWarning,
-  trace,
-  filesystem: _,
-  ...mount
-}: MountOptions & Hooks & ModuleOptions): Prepared {
-  checkOptions(mount);
-  return { mount, session: { ...mount, ...wayOf(mount), onError, onWarning, trace } };
-}
-
-/**
- * Which way requests shall come. By itself it is the device as long as one thread serves: with one client the ring gains
- * nothing there (docs/performance.md), and a program that calls into its own mount by mistake could not be ended: the
- * kernel copies a request into the ring on the ring's own thread, which is the one that waits.
- */
-function wayOf({ transport = 'auto', threads }: MountOptions): Pick<SessionOptions, 'ring' | 'transportReason'> {
-  if (transport === 'uring') return { ring: 'must' };
-  if (transport === 'auto' && threads !== undefined) return { ring: 'try' };
-  return { transportReason: transport === 'device' ? 'asked for' : 'one thread serves' };
-}
-
-function start(
-  filesystem: Filesystem,
-  fd: number,
-  { mount, session: options }: Prepared,
-  workers?: Workers,
-): { session: Session } {
-  if (workers !== undefined) {
-    const session = new Session(standIn(workers), options);
-    new ThreadsTransport(fd, session, workers, mount).start();
-    return { session };
-  }
-  const session = new Session(withOverrides(filesystem, mount), options);
-  const transport = options.ring ? new UringTransport(fd, session, mount) : new DeviceTransport(fd, session);
-  transport.start();
-  return { session };
-}
-
-/** An object lives where it was made. */
-function noThreads({ threads }: MountOptions): void {
-  if (threads !== undefined && threads !== 1)
-    throw new OptionError(
-      `threads is ${threads}, and this filesystem is an object, on one thread: give mount the URL of a module that makes one`,
-    );
-}
 
 /**
  * Mounts a filesystem on a directory, as root: an object, which this thread serves, or the URL of a module, which
@@ -318,18 +212,13 @@ export class Mount implements Serving {
       const seen = await this.#ended(end);
       await session.gone;
       forget();
-      const hanging = workers?.hanging;
-      if (hanging === undefined) return seen;
-      session.warn(hanging.message);
-      return seen.reason === 'failed' ? seen : { reason: 'failed', error: hanging };
+      return withHanging(seen, session, workers);
     });
   }
 
-  /** Requests not answered yet, of all threads that serve, oldest first. `session.inflight` has those of this thread alone. */
   async inFlight(): Promise<readonly InFlight[]> {
     return this.#workers?.inFlight() ?? this.session.inflight;
   }
-  /** How many requests each thread has served. */
   get served(): readonly number[] {
     return this.#workers?.served ?? [this.session.counts[0]!];
   }

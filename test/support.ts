@@ -4,15 +4,16 @@
  * synchronous call into one: `run`, `sh` and `client` are the ways in.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, readdirSync, readlinkSync, rmdirSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdtempSync, readdirSync, readlinkSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import type { Hooks, ModuleOptions, Mount } from '../src/mount.ts';
+import type { Mount } from '../src/mount.ts';
 import { connectionDirectory, mountAt, mountEntries } from '../src/mountinfo.ts';
 import type { MountOptions } from '../src/options.ts';
 import type { Filesystem } from '../src/protocol/filesystem.ts';
+import type { Hooks, ModuleOptions } from '../src/serve.ts';
 import { lackingTransport, mountOver } from './transport.ts';
 
 /** How the name of a test that needs the kernel begins. */
@@ -127,19 +128,12 @@ export async function mounted(
   const dir = temporary();
   const before = descriptors();
   const mine = await mountOver(filesystem, dir, options);
-  // Not a timer: a thread that blocks on its own mount fires none.
-  const guard = spawn(
-    'sh',
-    ['-c', `sleep ${watchdog / 1000 + 0.2}; echo 1 > ${connectionDirectory(mountAt(dir)!)}/abort`],
-    {
-      stdio: 'ignore',
-      detached: true,
-    },
-  );
-  let bitten = false;
-  guard.once('exit', (status) => {
-    bitten = status === 0;
-    if (bitten) console.error(`watchdog: aborted ${dir}`);
+  // Not a timer: a thread that blocks on its own mount fires none. It says so first: its end may be seen after that of the mount.
+  const bite = `${dir}-aborted`;
+  const abort = `${connectionDirectory(mountAt(dir)!)}/abort`;
+  const guard = spawn('sh', ['-c', `sleep ${watchdog / 1000 + 0.2}; : > ${bite}; echo 1 > ${abort}`], {
+    stdio: 'ignore',
+    detached: true,
   });
   const last = setTimeout(async () => {
     const inflight = (await mine.inFlight()).map(({ operation, unique, nodeid }) => ({ operation, unique, nodeid }));
@@ -158,6 +152,9 @@ export async function mounted(
       clearTimeout(last);
       if (guard.exitCode === null) process.kill(-guard.pid!, 'SIGKILL'); // the group: sh and its sleep
       rmdirSync(dir);
+      const bitten = existsSync(bite);
+      rmSync(bite, { force: true });
+      if (bitten) console.error(`watchdog: aborted ${dir}`);
       if (leak) throw leak;
       expect(bitten, 'the watchdog had to abort').toBe(false);
       if (!leaks) return;

@@ -4,11 +4,12 @@
  * the kernel does differently over the one and over the other is named here and nowhere else.
  */
 import type { Mount } from '../src/mount.ts';
-import { type Hooks, type ModuleOptions, mount } from '../src/mount.ts';
+import { mount } from '../src/mount.ts';
 import type { MountOptions } from '../src/options.ts';
 import type { Filesystem } from '../src/protocol/filesystem.ts';
 import type { Session } from '../src/protocol/session.ts';
 import type { TransportKind } from '../src/protocol/transport.ts';
+import type { Hooks, ModuleOptions } from '../src/serve.ts';
 import { linux, whyNotOffered } from '../src/uring/transport-system.ts';
 
 /** The variable is inherited by what tests start. */

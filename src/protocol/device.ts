@@ -116,6 +116,7 @@ export class DeviceTransport implements Transport {
   }
 
   start(): void {
+    this.#resting = false;
     fcntl(this.#fd, F_SETFL, fcntl(this.#fd, F_GETFL, 0) | O_NONBLOCK);
     // The watch holds its callback, that the transport, and that the watch: nobody else has to hold any of them.
     this.#watch = watch(this.#fd, { readable: true }, this.#readable);

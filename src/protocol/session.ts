@@ -354,16 +354,18 @@ export class Session implements Server {
   /** The kernel has taken back what was agreed: all requests come over the device. Called by the transport. */
   withoutRing(why: string): void {
     if (this.options.ring === 'must') return this.end({ reason: 'failed', error: noRing(why) });
-    this.transport = 'device';
-    this.transportReason = why;
-    this.notify.overRing(undefined);
+    this.overDevice(why);
     this.warn(`requests come over /dev/fuse: ${why}`);
   }
 
-  /**
-   * Never throws: the lookups beside this one are to be taken back too. But not where this one is the end of all: a lock that nobody
-   * gives back, each of them would wait for it.
-   */
+  /** From now on they do: the transport knows. @internal */
+  overDevice(why: string): void {
+    this.transport = 'device';
+    this.transportReason = why;
+    this.notify.overRing(undefined);
+  }
+
+  /** Never throws: the lookups beside this one are to be taken back too, but for where it is the end of all: each would wait for the same lock. */
   #forget(request: Request, one: fuse_forget_one): void {
     this.#unanswered('FORGET', request, () => this.filesystem.forget?.(request, one));
   }

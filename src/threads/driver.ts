@@ -36,7 +36,7 @@ export class Driver {
   #due = false;
   #back: (() => void) | undefined;
   #backing: NodeJS.Immediate | undefined;
-  /** The session is over: the thread stays on its event loop. */
+  /** Nothing more comes by the ring: the thread stays on its event loop. */
   #over = false;
 
   constructor(ring: Ring, session: Session, take: () => void) {
@@ -46,7 +46,7 @@ export class Driver {
     new DataView(this.#pause.buffer).setBigInt64(8, BigInt(WHILE) * 1_000_000n, true);
   }
 
-  /** Serves until the session is over; false where the process exits. */
+  /** Serves until it is ended; false where the process exits. */
   async run(): Promise<boolean> {
     const session = this.#session;
     const ring = this.#ring;
@@ -63,7 +63,7 @@ export class Driver {
     }
   }
 
-  /** The session is over: what is left comes on the event loop. */
+  /** The session is over, or the kernel has taken the ring back: what is left comes on the event loop. */
   end(): void {
     this.#over = true;
     this.#ring.attend(true);

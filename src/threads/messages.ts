@@ -54,8 +54,10 @@ export type ToWorker =
   | Of<'prepare', { fd: number; agreement: Agreement; queues: readonly number[]; cpus: readonly number[] }>
   /** This is what was agreed. Over the device, `fd` is the thread's own descriptor. Answered by `adopted`. */
   | Of<'adopt', { agreement: Agreement; transport: TransportKind; reason: string; fd: number }>
-  /** The kernel knows of it: requests may come. */
+  /** The kernel knows of it: requests may come. Answered by `begun`. */
   | Of<'go'>
+  /** The kernel has taken the ring back: requests come over this descriptor. */
+  | Of<'device', { fd: number; reason: string }>
   /** Tell of each thread that calls and was not seen before, from now on. */
   | Of<'callers'>
   | Of<'forget', { pairs: Float64Array }>
@@ -75,6 +77,8 @@ export type FromWorker =
   | Of<'not made', { error: unknown }>
   | Of<'prepared', Begun>
   | Of<'adopted', { error: unknown }>
+  /** The kernel has what it needs of this thread, or has refused it. */
+  | Of<'begun', { refused: string | undefined }>
   | Of<'trace', { event: TraceEvent }>
   | Of<'error', { error: unknown; operation: string }>
   | Of<'warning', { message: string }>

@@ -15,6 +15,7 @@ import { importHere } from '../abi/worker.ts';
 import { withOverrides } from '../fs/overrides.ts';
 import { DeviceTransport } from '../protocol/device.ts';
 import type { Filesystem } from '../protocol/filesystem.ts';
+import { bufferSizes } from '../protocol/init.ts';
 import { firstRetrieveOf, type NotificationName } from '../protocol/notify.ts';
 import { Session } from '../protocol/session.ts';
 import type { Observer } from '../protocol/trace.ts';
@@ -63,15 +64,21 @@ class WorkerSession extends Session {
     super.end(end);
     driver?.end();
   }
-  /** Nobody here could serve what then comes over the device. */
+  /** Why the kernel has refused the ring, which it says when it is given the entries: the mounting thread then knows what is to be done. */
+  withoutOne: string | undefined;
+  /** The mounting thread has been told. */
+  begun = false;
   override withoutRing(why: string): void {
-    this.end({ reason: 'failed', error: new Error(`FUSE over io_uring can't be had: ${why}`) });
+    // Nobody here could serve what comes over the device.
+    if (this.begun) this.end({ reason: 'failed', error: new Error(`FUSE over io_uring can't be had: ${why}`) });
+    this.withoutOne ??= why;
   }
 }
 
 /** Made with the filesystem: before, there is nothing to end. */
 let session: WorkerSession;
 let ring: Ring | undefined;
+let post: Post | undefined;
 let transport: UringTransport | DeviceTransport | undefined;
 let driver: Driver | undefined;
 
@@ -151,7 +158,8 @@ function waitingRing(...[options]: Parameters<typeof linux.ring>): Ring {
 
 function prepare({ fd, agreement, queues, cpus }: Kind<ToWorker, 'prepare'>): void {
   const system = { ...linux, ring: waitingRing };
-  const share = { queues, beside: new Post(fd, () => tell({ kind: 'look' })) };
+  post = new Post(fd, () => tell({ kind: 'look' }));
+  const share = { queues, beside: post };
   if (cpus.length > 0) pinTo(cpus); // where a cpuset forbids it the thread goes where it may
   const uring = new UringTransport(fd, session, { ...start.mount, threaded: true }, system, share);
   transport = uring;
@@ -173,18 +181,32 @@ function adopt({ agreement, transport: kind, reason, fd }: Kind<ToWorker, 'adopt
 }
 
 async function go(): Promise<void> {
-  if (ring === undefined) return transport!.start();
-  (transport as UringTransport).begun();
+  if (ring === undefined) transport!.start();
+  else (transport as UringTransport).begun();
+  session.begun = true;
+  tell({ kind: 'begun', refused: session.withoutOne });
+  if (ring === undefined) return;
   driver = new Driver(ring, session, () => {
     for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) take(got.message);
   });
   if (!(await driver.run())) exit(0);
 }
 
+/** The ring stays, with what of its entries the kernel has taken; nothing comes from there. */
+function device({ fd, reason }: Kind<ToWorker, 'device'>): void {
+  const own = new DeviceTransport(fd, session);
+  session.attach(transport!);
+  session.overDevice(reason);
+  own.resize(bufferSizes(session.agreement!.reply));
+  driver!.end();
+  post!.become(own);
+}
+
 const handlers: { readonly [K in ToWorker['kind']]: (message: Kind<ToWorker, K>) => unknown } = {
   prepare,
   adopt,
   go,
+  device,
   forget: ({ pairs }) => session.forget(pairs),
   interrupt: ({ unique }) => session.interrupt(unique),
   retrieved: ({ unique, offset, data }) => session.notify.retrieved(unique, offset, data),

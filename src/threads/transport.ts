@@ -30,6 +30,7 @@ export class ThreadsTransport implements Transport {
   readonly #device: DeviceTransport;
   #kind: TransportKind | undefined;
   #going = false;
+  #closed = false;
   /** Warnings that one thread has given: another's are no news. */
   readonly #warned = new Set<string>();
 
@@ -80,13 +81,27 @@ export class ThreadsTransport implements Transport {
 
   answer(slot: Slot, answer: number): void {
     const agreed = this.#kind !== undefined && !this.#going && answer >= 0;
-    if (agreed && this.#kind === 'device') this.#device.rest();
+    // Over io_uring too, until it is known that the kernel takes the entries: else it would ask here.
+    if (agreed) this.#device.rest();
     this.#device.answer(slot, answer);
     if (!agreed) return;
     this.#going = true;
-    this.#device.beside();
-    this.#device.gathering();
-    this.#workers.post({ kind: 'go' });
+    this.#go().catch((error) => this.#session.end({ reason: 'failed', error }));
+  }
+
+  async #go(): Promise<void> {
+    const answers = await this.#workers.ask('begun', () => ({ kind: 'go' }));
+    if (this.#kind === 'device' || this.#closed) return;
+    const refused = answers.find(({ refused }) => refused !== undefined)?.refused;
+    if (refused === undefined) {
+      this.#device.beside();
+      this.#device.gathering();
+      this.#device.start();
+      return;
+    }
+    this.#kind = 'device';
+    this.#session.withoutRing(refused); // which ends it, where nothing but a ring will do
+    if (!this.#closed) this.#workers.each(() => ({ kind: 'device', fd: clone(this.#fd), reason: refused }));
   }
 
   release(slot: Slot): void {
@@ -106,6 +121,7 @@ export class ThreadsTransport implements Transport {
   }
 
   close(): void {
+    this.#closed = true;
     this.#device.close();
     this.#workers.end();
   }

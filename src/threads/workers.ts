@@ -206,6 +206,11 @@ export class Workers {
     for (const thread of this.#threads) if (index === undefined || thread.index === index) thread.post(message);
   }
 
+  /** Posts to each something of its own. */
+  each(message: () => ToWorker): void {
+    for (const thread of this.#threads) thread.post(message());
+  }
+
   /** Posts to all but one. */
   others(message: ToWorker, index: number): void {
     for (const thread of this.#threads) if (thread.index !== index) thread.post(message);

@@ -2,8 +2,9 @@
 import { chmodSync, rmdirSync, rmSync } from 'node:fs';
 import { expect } from 'vitest';
 import { PassthroughFs, type PassthroughOptions } from '../../src/fs/index.ts';
-import { type Hooks, type Mount, mount } from '../../src/mount.ts';
+import { type Mount, mount } from '../../src/mount.ts';
 import type { MountOptions } from '../../src/options.ts';
+import type { Hooks } from '../../src/serve.ts';
 import { type Kind, native } from '../random/native.ts';
 import { mounted, run, temporary } from '../support.ts';
 import { assertTransport, over } from '../transport.ts';

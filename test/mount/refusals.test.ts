@@ -3,10 +3,11 @@ import { readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { MemoryFs } from '../../src/fs/index.ts';
-import { type MountError, mount } from '../../src/mount.ts';
+import { mount } from '../../src/mount.ts';
 import { mountEntries } from '../../src/mountinfo.ts';
 import type { MountOptions } from '../../src/options.ts';
 import type { Filesystem } from '../../src/protocol/filesystem.ts';
+import type { MountError } from '../../src/serve.ts';
 import { kernelTest, temporary } from '../support.ts';
 import { over } from '../transport.ts';
 import { ServerProcess } from './servers/process.ts';

@@ -4,6 +4,7 @@
  */
 import { rmdirSync } from 'node:fs';
 import { expect } from 'vitest';
+import { usableCpus } from '../../src/abi/syscall.ts';
 import { mount } from '../../src/mount.ts';
 import type { End } from '../../src/protocol/transport.ts';
 import { kernelTest, run, temporary, until } from '../support.ts';
@@ -20,14 +21,16 @@ const GONE = /Transport endpoint is not connected|Software caused connection abo
 /**
  * Clients of a mount: one that looks up `name`, and others that go on asking for the names of a directory, until there is no mount: the
  * thread that has the lock answers EIO, if it is that which gets their request. They go
- * elsewhere because the kernel lets nobody look up another name beside the first one.
+ * elsewhere because the kernel lets nobody look up another name beside the first one. Each is on a CPU of its own: over a ring only the thread
+ * of that CPU gets what it asks.
  */
 async function clients(dir: string, name: string) {
   await run('mkdir', [`${dir}/d`]);
   const asking = attempt('stat', [`${dir}/${name}`]);
   const gone = 'endpoint is not connected|connection abort|No such file';
   const ask = `until { ls ${dir}/d && stat ${dir}/d; } 2>&1 | grep -qE '${gone}'; do :; done`;
-  const busy = [1, 2].map(() => attempt('sh', ['-c', ask]));
+  const cpus = usableCpus();
+  const busy = [0, 1].map((i) => attempt('taskset', ['-c', `${cpus[i % cpus.length]}`, 'sh', '-c', ask]));
   return async () => {
     expect((await asking).err).toMatch(GONE);
     await Promise.all(busy);

@@ -2,12 +2,15 @@
  * Threads that serve a mount: that all of them do, that what they share stays whole, and every end that one of them, or the
  * process, can have. The filesystem is test/mount/threads/shared-fs.ts.
  */
-import { readdirSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
+import { openSync, readdirSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
 import { expect, vi } from 'vitest';
+import { close, socketpair, mount as sysMount } from '../../src/abi/syscall.ts';
 import { MemoryFs } from '../../src/fs/index.ts';
-import { type Hooks, mount } from '../../src/mount.ts';
+import { mount } from '../../src/mount.ts';
+import { abortConnection, mountAt } from '../../src/mountinfo.ts';
 import type { MountOptions } from '../../src/options.ts';
 import type { TraceEvent } from '../../src/protocol/trace.ts';
+import { type Hooks, serve } from '../../src/serve.ts';
 import { linux } from '../../src/uring/transport-system.ts';
 import { forgetUnused, kernelTest, run, sh, temporary, until } from '../support.ts';
 import { attempt, ServerProcess } from './servers/process.ts';
@@ -25,10 +28,14 @@ const counts = [1, 2, 'cpus'] as const;
 const ways = transports.flatMap((transport) => counts.map((threads) => ({ transport, threads })));
 
 /** A mount of the shared filesystem for a test, with what is to be seen of it. */
-async function shared(options: MountOptions & Hooks, handlers: NonNullable<SharedFsOptions['handlers']> = 'sync') {
+async function shared(
+  options: MountOptions & Hooks,
+  handlers: NonNullable<SharedFsOptions['handlers']> = 'sync',
+  module = MODULE,
+) {
   const dir = temporary();
   const filesystem: SharedFsOptions = { memory: Files.memory(), handlers };
-  const mine = await mount(MODULE, dir, { ...options, filesystem });
+  const mine = await mount(module, dir, { ...options, filesystem });
   return {
     mine,
     dir,
@@ -123,6 +130,28 @@ for (const transport of transports) {
     expect(m.files.size(1)).toBe(6);
   });
 
+  kernelTest(`${transport}: threads serve over a descriptor that somebody else has mounted`, async () => {
+    const dir = temporary();
+    const filesystem: SharedFsOptions = { memory: Files.memory() };
+    const fd = openSync('/dev/fuse', 'r+');
+    sysMount('helper', dir, 'fuse.helper', 0, `fd=${fd},rootmode=40000,user_id=0,group_id=0`);
+    const serving = await serve(MODULE, fd, { transport, threads: 2, filesystem });
+    await serving.session.ready;
+    expect(serving.session.transport).toBe(transport);
+    await until(async () => {
+      await Promise.all([0, 1, 2, 3].map((of) => sh(`echo ${of} > f${of}; stat -f . > /dev/null`, dir)));
+      return serving.served.every((count) => count > 0);
+    }, 'every thread to serve');
+    expect(new Files(filesystem.memory).size(3)).toBe(2);
+    const hanging = attempt('timeout', ['-s', 'INT', '1', 'stat', `${dir}/interrupted`]);
+    await until(async () => (await serving.inFlight()).length === 1, 'a request to hang');
+    await hanging;
+    await run('umount', [dir]);
+    expect(await serving.closed).toEqual({ reason: 'unmounted' });
+    expect(await run('readlink', [`/proc/${process.pid}/fd/${fd}`]).catch(() => '')).not.toMatch(/fuse/u);
+    rmdirSync(dir);
+  });
+
   kernelTest(`${transport}: a filesystem that takes its time to be destroyed is waited for`, async () => {
     const dir = temporary();
     const destroyed = new SharedArrayBuffer(4);
@@ -197,6 +226,46 @@ for (const transport of transports) {
     });
 }
 
+/** A mount whose ring the kernel refuses when it has agreed to it already. */
+const REFUSED = new URL('./threads/refused-fs.ts', import.meta.url);
+const REGISTER = /^REGISTER of entry \d+, queue \d+: EFAULT$/u;
+for (const threads of withRing ? counts : [])
+  kernelTest(`threads ${threads}: a ring that the kernel refuses is none, and all serve over the device`, async () => {
+    const warnings: string[] = [];
+    const onWarning = (message: string) => warnings.push(message);
+    await using m = await shared({ threads, onWarning }, 'sync', REFUSED);
+    expect(m.mine.session).toMatchObject({ transport: 'device', transportReason: expect.stringMatching(REGISTER) });
+    expect(warnings).toEqual([expect.stringMatching(/^requests come over \/dev\/fuse: REGISTER/u)]);
+    const each = (of: number) =>
+      sh(`for i in 1 2 3 4 5 6 7 8; do echo $i > f$((8 * ${of} + $i)); stat -f . > /dev/null; done`, m.dir);
+    await until(async () => {
+      await Promise.all([0, 1, 2, 3].map(each));
+      return m.mine.served.every((count) => count > 0);
+    }, 'every thread to serve');
+    for (const i of [1, 20, 32]) expect(Buffer.from(m.files.data(i).slice(0, 2)).toString()).toBe(`${i % 8 || 8}\n`);
+    expect((await attempt('timeout', ['-s', 'INT', '0.3', 'stat', `${m.dir}/interrupted`])).ok).toBe(false);
+    await until(async () => (await m.mine.inFlight()).length === 0, 'the request to end');
+    await until(async () => {
+      await forgetUnused(m.dir);
+      return Array.from({ length: FILES }, (_, i) => m.files.lookups(i) - m.files.forgets(i)).every(
+        (left) => left === 0,
+      );
+    }, 'the kernel to forget all');
+    const end = threads === 2 ? 'aborted' : 'unmounted';
+    if (end === 'aborted') abortConnection(mountAt(m.dir)!);
+    else await m.mine.unmount();
+    expect(await m.mine.closed).toEqual({ reason: end });
+  });
+for (const threads of withRing ? counts : [])
+  kernelTest(`threads ${threads}: a ring that the kernel refuses is the end, where it was asked for`, async () => {
+    const dir = temporary();
+    const filesystem: SharedFsOptions = { memory: Files.memory() };
+    await expect(mount(REFUSED, dir, { transport: 'uring', threads, filesystem })).rejects.toThrow(
+      /^FUSE over io_uring can't be had: REGISTER of entry \d+, queue \d+: EFAULT$/u,
+    );
+    rmdirSync(dir);
+  });
+
 const MOUNTS = Number(process.env.MOUNTS ?? 6);
 kernelTest(
   `${MOUNTS} mounts with threads leave no descriptor, thread or map`,
@@ -233,6 +302,9 @@ kernelTest(
 );
 
 kernelTest('what can not be is refused in one line', async () => {
+  const [one, other] = socketpair(1 << 20);
+  await expect(serve(MODULE, one)).rejects.toThrow(/^descriptor \d+ is a socket, and threads need \/dev\/fuse/u);
+  for (const each of [one, other]) close(each);
   const dir = temporary();
   await expect(mount(new MemoryFs(), dir, { threads: 2 })).rejects.toThrow(
     /^threads is 2, and this filesystem is an object/u,

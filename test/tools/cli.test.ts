@@ -564,25 +564,26 @@ kernelTest('/dev/fd/N says so when nothing is mounted over it', async () => {
   });
 });
 
-kernelTest('/dev/fd/N serves over a descriptor that another program has mounted', async () => {
-  const { mnt } = place();
-  mkdirSync(mnt);
-  const fd = openSync('/dev/fuse', 'r+');
-  sysMount('helper', mnt, 'fuse.helper', 0, `fd=${fd},rootmode=40000,user_id=0,group_id=0`);
-  const child = spawn(process.execPath, [cli, 'mount', 'memory', '/dev/fd/5'], {
-    stdio: ['ignore', 'pipe', 'pipe', 'ignore', 'ignore', fd],
+for (const threads of [[], ['--threads', '1']])
+  kernelTest(`/dev/fd/N serves over a descriptor that another program has mounted ${threads.join(' ')}`, async () => {
+    const { mnt } = place();
+    mkdirSync(mnt);
+    const fd = openSync('/dev/fuse', 'r+');
+    sysMount('helper', mnt, 'fuse.helper', 0, `fd=${fd},rootmode=40000,user_id=0,group_id=0`);
+    const child = spawn(process.execPath, [cli, 'mount', 'memory', '/dev/fd/5', ...threads], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ignore', 'ignore', fd],
+    });
+    children.push(child);
+    closeSync(fd);
+    let said = '';
+    child.stdout!.on('data', (text) => (said += text));
+    const ended = new Promise((done) => child.once('close', done));
+    await until(() => said !== '', 'the server');
+    expect(said).toBe('serving an in-memory filesystem over descriptor 5; Ctrl-C ends it\n');
+    expect(await sh('echo x > f; cat f', mnt)).toBe('x\n');
+    await run('umount', [mnt]);
+    expect(await ended).toBe(0);
   });
-  children.push(child);
-  closeSync(fd);
-  let said = '';
-  child.stdout!.on('data', (text) => (said += text));
-  const ended = new Promise((done) => child.once('close', done));
-  await until(() => said !== '', 'the server');
-  expect(said).toBe('serving an in-memory filesystem over descriptor 5; Ctrl-C ends it\n');
-  expect(await sh('echo x > f; cat f', mnt)).toBe('x\n');
-  await run('umount', [mnt]);
-  expect(await ended).toBe(0);
-});
 
 for (const flag of ['--trace', '-d'])
   kernelTest(`${flag} prints a line for each request`, async () => {

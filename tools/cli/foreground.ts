@@ -6,10 +6,11 @@ import { rmdirSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { EBUSY, EPERM } from '../../src/abi/errno.ts';
-import { type Hooks, type Mount, mount, serve, unmountPath } from '../../src/mount.ts';
+import { type Mount, mount, unmountPath } from '../../src/mount.ts';
 import { isFuse, mountAt } from '../../src/mountinfo.ts';
 import { json, printer } from '../../src/protocol/trace.ts';
 import type { End } from '../../src/protocol/transport.ts';
+import { type Hooks, serve } from '../../src/serve.ts';
 import { FAILED, Failure, mountPath, OK, say } from './command.ts';
 import { health } from './health.ts';
 import { type MountRequest, served } from './mount.ts';
@@ -23,12 +24,9 @@ export async function foreground(request: MountRequest): Promise<number> {
   const descriptor = /^\/dev\/fd\/(\d+)$/u.exec(directory)?.[1];
   const stopper = new Stopper();
   if (descriptor !== undefined) {
-    if (what.make === undefined)
-      throw new Failure(`${what.title} can't be served over a descriptor: threads mount by themselves`);
-    const serving = serve(what.make(request.own, request.source, directory), Number(descriptor), {
-      ...request.options,
-      ...hooks(request),
-    });
+    const { filesystem, told } = served(request);
+    const options = { ...request.options, ...hooks(request), filesystem: told };
+    const serving = await serve(filesystem, Number(descriptor), options);
     stopper.serves(() => serving.session.end({ reason: 'unmounted' }));
     await serving.session.ready.catch((error) => {
       if (error?.errno !== EPERM.errno) throw error;

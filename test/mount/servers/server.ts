@@ -7,9 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { O_RDWR } from '../../../src/abi/posix.ts';
 import { open, mount as sysMount } from '../../../src/abi/syscall.ts';
 import { MemoryFs } from '../../../src/fs/index.ts';
-import { type Mount, type Serving, serve } from '../../../src/mount.ts';
+import type { Mount } from '../../../src/mount.ts';
 import type { Args } from '../../../src/protocol/operations.ts';
 import type { Request } from '../../../src/protocol/request.ts';
+import { type Serving, serve } from '../../../src/serve.ts';
 import { assertTransport, mountOver, over } from '../../transport.ts';
 
 /** Looks up the name `never` for ever; the kernel holds the directory's lock meanwhile. */

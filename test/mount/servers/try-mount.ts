@@ -1,7 +1,8 @@
 /** Tries to mount at its DIRECTORY, and prints as JSON how that ended and what it left open. */
 import { readdirSync, readlinkSync } from 'node:fs';
 import { MemoryFs } from '../../../src/fs/index.ts';
-import { type MountError, mount } from '../../../src/mount.ts';
+import { mount } from '../../../src/mount.ts';
+import type { MountError } from '../../../src/serve.ts';
 import { umountElsewhere } from '../../../src/umount.ts';
 
 const open = (): string[] =>

@@ -1,6 +1,7 @@
 /** A mount of SharedMemoryFs for a test: over the transport that is tested, served by as many threads as are asked for. */
-import type { Hooks } from '../../../src/mount.ts';
+
 import type { MountOptions } from '../../../src/options.ts';
+import type { Hooks } from '../../../src/serve.ts';
 import { mounted, type TestMount, type Watch } from '../../support.ts';
 import { check } from './check.ts';
 import { allocate, type SharedMemoryOptions } from './module.ts';
