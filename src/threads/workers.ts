@@ -9,7 +9,7 @@
  */
 import type { Worker } from 'node:worker_threads';
 import { atExit } from '../abi/exit.ts';
-import { startWorker } from '../abi/worker.ts';
+import { forThreads, startWorker } from '../abi/worker.ts';
 import type { MountOptions } from '../options.ts';
 import type { Connection } from '../protocol/connection.ts';
 import type { Filesystem, Promised } from '../protocol/filesystem.ts';
@@ -142,7 +142,16 @@ export class Workers {
   async #make(index: number, { module, count, shared, filesystem, mount, session }: WorkersOptions) {
     const counts = new Float64Array(new SharedArrayBuffer(8));
     const { onError, onWarning, trace, ...plain } = session;
-    const start = { index, count, module: module.href, shared, options: filesystem, mount, session: plain, counts };
+    const start = {
+      index,
+      count,
+      module: forThreads(module).href,
+      shared,
+      options: filesystem,
+      mount,
+      session: plain,
+      counts,
+    };
     const thread = new Thread(
       { ...start, traced: trace !== undefined },
       (message) => this.#hear(message, index),
