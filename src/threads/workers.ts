@@ -82,6 +82,17 @@ class Thread {
     wake(this.waker.handle);
   }
 
+  /** What it says of its filesystem. Where it has none its end follows at once: why not must be known before that is heard of. */
+  made(): Promise<Kind<FromWorker, 'made'>> {
+    const made = this.answer('made');
+    const { reject } = this.waiting.get('made')!;
+    this.waiting.set('not made', {
+      resolve: (message) => reject((message as Kind<FromWorker, 'not made'>).error),
+      reject,
+    });
+    return made;
+  }
+
   /** Its next message of this kind. */
   answer<K extends FromWorker['kind']>(kind: K): Promise<Kind<FromWorker, K>> {
     return new Promise((resolve, reject) => {
@@ -159,8 +170,7 @@ export class Workers {
     );
     this.#threads.push(thread);
     this.#counts.push(counts);
-    const failed = thread.answer('not made').then(({ error }) => Promise.reject(error));
-    return Promise.race([thread.answer('made'), failed]).finally(() => thread.waiting.clear());
+    return thread.made().finally(() => thread.waiting.clear());
   }
 
   get count(): number {

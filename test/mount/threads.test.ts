@@ -204,6 +204,23 @@ kernelTest(
   600_000,
 );
 
+kernelTest('a thread that makes no filesystem says why, also where its end is seen in the same turn', async () => {
+  const dir = temporary();
+  const module = new URL('../../src/fs/passthrough/passthrough-module.ts', import.meta.url);
+  const threads = () => readdirSync('/proc/self/task').length;
+  // Once, for the threads that stay.
+  const why = 'lowerLocks needs one thread, which knows of all locks: threads is 2';
+  const mounting = () => mount(module, dir, { threads: 2, filesystem: { source: dir, lowerLocks: true } });
+  await expect(mounting()).rejects.toThrow(why);
+  const before = threads();
+  const refused = expect(mounting()).rejects.toThrow(why);
+  await until(() => threads() > before, 'a thread');
+  // No turn of ours until it has ended.
+  for (let i = 0; threads() > before && i < 1000; i++) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+  await refused;
+  rmdirSync(dir);
+});
+
 kernelTest('what can not be is refused in one line', async () => {
   const dir = temporary();
   await expect(mount(new MemoryFs(), dir, { threads: 2 })).rejects.toThrow(
