@@ -2,6 +2,7 @@
  * Threads that serve a mount: that all of them do, that what they share stays whole, and every end that one of them, or the
  * process, can have. The filesystem is test/mount/threads/shared-fs.ts.
  */
+import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
 import { expect } from 'vitest';
 import { MemoryFs } from '../../src/fs/index.ts';
@@ -9,7 +10,7 @@ import { type Hooks, mount } from '../../src/mount.ts';
 import type { MountOptions } from '../../src/options.ts';
 import type { TraceEvent } from '../../src/protocol/trace.ts';
 import { linux } from '../../src/uring/transport-system.ts';
-import { forgetUnused, kernelTest, run, sh, temporary, until } from '../support.ts';
+import { forgetUnused, kernelTest, run, sh, start, temporary, until } from '../support.ts';
 import { attempt, ServerProcess } from './servers/process.ts';
 import type { Behaviour } from './servers/threads.ts';
 import { FILES, Files, type SharedFsOptions } from './threads/shared-fs.ts';
@@ -158,13 +159,14 @@ for (const transport of transports) {
     kernelTest(`${transport}: ${signal} to a process that would ${behaviour}, while clients ask`, async () => {
       await using server = new ServerProcess('threads.ts', [transport, '2', behaviour]);
       await server.says('ready');
-      const asking = [1, 2, 3, 4].map(() =>
-        attempt('sh', ['-c', `while stat ${server.dir}/f1 > /dev/null; do :; done`]),
-      );
-      await new Promise((resolve) => setTimeout(resolve, 200));
+      const script = `stat ${server.dir}/f1 > /dev/null && echo asks; while stat ${server.dir}/f1 > /dev/null; do :; done`;
+      const asking = [1, 2, 3, 4].map(() => start('sh', ['-c', script]));
+      const ended = asking.map((client) => once(client, 'exit'));
+      // Not longer: they keep all processors busy.
+      await Promise.all(asking.map(({ stdout }) => once(stdout!, 'data')));
       server.process.kill(signal);
       expect(await server.ended()).toEqual(ends);
-      await Promise.all(asking);
+      await Promise.all(ended);
       if (signal !== 'SIGKILL') expect(server.mounted).toBe(false);
     });
 }
