@@ -24,7 +24,7 @@ export interface Installed {
   remove(): void;
 }
 
-/** Packs and installs. Takes some seconds: once a test file. */
+/** Packs and installs. Takes some seconds: what needs it is in one test file. */
 export async function install(): Promise<Installed> {
   const top = temporary('rawfuse-package-');
   const tree = join(top, 'tree');

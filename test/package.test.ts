@@ -1,11 +1,14 @@
-/** The package from outside: what it holds, what its entry points give, and that it runs without tsx. */
-import { execFile } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+/** The package from outside: what it holds, what its entry points give, that it runs without tsx, and serves the README's program. */
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { mountAt } from '../src/mountinfo.ts';
 import { compile, type Installed, install, ROOT } from './installed.ts';
-import { run } from './support.ts';
+import { kernelTest, run, sh, until } from './support.ts';
 
 let installed: Installed;
 beforeAll(async () => {
@@ -89,3 +92,62 @@ test('its command runs without tsx', async () => {
   expect(await run(process.execPath, [cli, '--version'])).toContain(manifest.version);
   expect(await run(process.execPath, [cli, 'help'])).toMatch(/^ +mount +.*^ +unmount +.*^ +doctor +/msu);
 });
+
+/** Starts a server, waits for the line that says so, uses it, interrupts it as Ctrl-C does, and sees it end well. */
+async function served(
+  command: string,
+  args: string[],
+  cwd: string,
+  dir: string,
+  said: string,
+  use: () => Promise<void>,
+) {
+  const program = spawn(command, args, { cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+  const ended = once(program, 'exit');
+  const lines: string[] = [];
+  for (const output of [program.stdout, program.stderr]) createInterface(output).on('line', (line) => lines.push(line));
+  const told = () => lines.some((line) => line.includes(said));
+  try {
+    await until(() => told() || program.exitCode !== null, `${command} to mount`, 20_000);
+    await use();
+    process.kill(-program.pid!, 'SIGINT');
+    // The shell between npm and the program gets the signal too, and may end of it when the program has ended.
+    expect(['0,', ',SIGINT']).toContain(String(await ended));
+    expect(lines.join('\n')).not.toContain('rawfuse:');
+    await until(() => mountAt(dir) === undefined, 'the mount to go');
+  } finally {
+    if (program.exitCode === null) process.kill(-program.pid!, 'SIGKILL');
+    if (mountAt(dir)) await sh(`umount -l ${dir}`, '/');
+  }
+}
+
+kernelTest(
+  "the README's program compiles against the package and serves a mount until Ctrl-C",
+  async () => {
+    const { project } = installed;
+    // The README's program is this file: test/readme.test.ts holds it to that.
+    writeFileSync(join(project, 'hello.ts'), readFileSync(join(ROOT, 'examples/hello.ts'), 'utf8'));
+    expect(await compile(project, 'hello.ts')).toBe('');
+    const dir = join(project, 'mnt');
+    mkdirSync(dir);
+    await served(process.execPath, ['hello.js', dir], project, dir, `Serving ${dir}; Ctrl-C unmounts.`, async () => {
+      expect(await sh('ls; cat hello.txt; tail -c 5 hello.txt; cat absent 2>&1 || true', dir)).toMatch(
+        /^hello\.txt\nHello from TypeScript\nript\n.*No such file/u,
+      );
+    });
+  },
+  60_000,
+);
+
+kernelTest(
+  'npm start mounts ./mnt, says so, and unmounts at Ctrl-C',
+  async () => {
+    const dir = join(installed.tree, 'mnt');
+    await served('npm', ['start'], installed.tree, dir, dir, async () => {
+      expect(await sh('mkdir d; echo text > d/a; cat d/a; df --output=target .', dir)).toBe(
+        `text\nMounted on\n${dir}\n`,
+      );
+    });
+  },
+  60_000,
+);

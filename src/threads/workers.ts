@@ -9,7 +9,7 @@
  */
 import type { Worker } from 'node:worker_threads';
 import { atExit } from '../abi/exit.ts';
-import { startWorker } from '../abi/worker.ts';
+import { forThreads, startWorker } from '../abi/worker.ts';
 import type { MountOptions } from '../options.ts';
 import type { Connection } from '../protocol/connection.ts';
 import type { Filesystem, Promised } from '../protocol/filesystem.ts';
@@ -90,6 +90,17 @@ class Thread {
     wake(this.waker.handle);
   }
 
+  /** What it says of its filesystem. Where it has none its end follows at once: why not must be known before that is heard of. */
+  made(): Promise<Kind<FromWorker, 'made'>> {
+    const made = this.answer('made');
+    const { reject } = this.waiting.get('made')!;
+    this.waiting.set('not made', {
+      resolve: (message) => reject((message as Kind<FromWorker, 'not made'>).error),
+      reject,
+    });
+    return made;
+  }
+
   /** Its next message of this kind. */
   answer<K extends FromWorker['kind']>(kind: K): Promise<Kind<FromWorker, K>> {
     return new Promise((resolve, reject) => {
@@ -153,7 +164,16 @@ export class Workers {
   async #make(index: number, { module, count, shared, filesystem, mount, session }: WorkersOptions) {
     const counts = new Float64Array(new SharedArrayBuffer(8));
     const { onError, onWarning, trace, ...plain } = session;
-    const start = { index, count, module: module.href, shared, options: filesystem, mount, session: plain, counts };
+    const start = {
+      index,
+      count,
+      module: forThreads(module).href,
+      shared,
+      options: filesystem,
+      mount,
+      session: plain,
+      counts,
+    };
     const thread = new Thread(
       { ...start, traced: trace !== undefined },
       (message) => this.#hear(message, index),
@@ -161,8 +181,7 @@ export class Workers {
     );
     this.#threads.push(thread);
     this.#counts.push(counts);
-    const failed = thread.answer('not made').then(({ error }) => Promise.reject(error));
-    return Promise.race([thread.answer('made'), failed]).finally(() => thread.waiting.clear());
+    return thread.made().finally(() => thread.waiting.clear());
   }
 
   get count(): number {

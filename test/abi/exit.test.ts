@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { compiled } from '../compiled.ts';
+import { compiled, fromSources } from '../compiled.ts';
 
 const EXIT = [compiled('test/abi/fixtures/exit.ts')];
 /** From the sources: its thread requires one. */
@@ -12,7 +12,8 @@ const LOADING = ['--import', 'tsx', fileURLToPath(new URL('./fixtures/exit-loadi
 const end = (how: string, program = EXIT): Promise<{ status: unknown; stdout: string; stderr: string }> =>
   new Promise((resolve) => {
     const args = [...program, how];
-    execFile(process.execPath, args, { timeout: 20_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) =>
+    const options = { env: fromSources(), timeout: 20_000, killSignal: 'SIGKILL' } as const;
+    execFile(process.execPath, args, options, (error, stdout, stderr) =>
       resolve({ status: error === null ? 0 : (error.code ?? error.signal), stdout, stderr }),
     );
   });

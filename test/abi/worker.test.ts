@@ -6,10 +6,10 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { EINVAL } from '../../src/abi/errno.ts';
-import { startWorker } from '../../src/abi/worker.ts';
-import { compiled } from '../compiled.ts';
+import { BUILD, forThreads, startWorker } from '../../src/abi/worker.ts';
+import { compiled, fromSources } from '../compiled.ts';
 
 const execute = promisify(execFile);
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -24,12 +24,24 @@ const program = (module: string) => `
     console.log(message);
     worker.postMessage(undefined); // and so it ends
   });`;
-const run = async (module: URL, ...options: string[]): Promise<string> => {
-  const args = [...options, '--input-type=module', '-e', program(module.href)];
-  return (await execute(process.execPath, args, { cwd: root, timeout: 20_000, killSignal: 'SIGKILL' })).stdout;
+const run = async (module: URL, ...flags: string[]): Promise<string> => {
+  const args = [...flags, '--input-type=module', '-e', program(module.href)];
+  const options = { cwd: root, env: fromSources(), timeout: 20_000, killSignal: 'SIGKILL' } as const;
+  return (await execute(process.execPath, args, options)).stdout;
 };
 
-test('a thread starts from the sources, under vitest', async () => {
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+
+test.each([
+  ['from the sources', undefined, '.ts'],
+  ['from what is compiled', process.env[BUILD], '.js'],
+])('a thread starts %s, under vitest', async (_, build, extension) => {
+  vi.stubEnv(BUILD, build);
+  expect(forThreads(new URL('../../src/abi/umount-thread.ts', import.meta.url)).href).toMatch(
+    new RegExp(`/src/abi/umount-thread\\${extension}$`, 'u'),
+  );
   const worker = startWorker(new URL('../../src/abi/worker.ts', import.meta.url).href, './umount-thread');
   const answer = new Promise((resolve, reject) => {
     worker.once('error', reject);

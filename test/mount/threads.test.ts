@@ -2,6 +2,7 @@
  * Threads that serve a mount: that all of them do, that what they share stays whole, and every end that one of them, or the
  * process, can have. The filesystem is test/mount/threads/shared-fs.ts.
  */
+import { once } from 'node:events';
 import { openSync, readdirSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
 import { expect, vi } from 'vitest';
 import { close, socketpair, mount as sysMount } from '../../src/abi/syscall.ts';
@@ -12,7 +13,7 @@ import type { MountOptions } from '../../src/options.ts';
 import type { TraceEvent } from '../../src/protocol/trace.ts';
 import { type Hooks, serve } from '../../src/serve.ts';
 import { linux } from '../../src/uring/transport-system.ts';
-import { forgetUnused, kernelTest, run, sh, temporary, until } from '../support.ts';
+import { forgetUnused, kernelTest, run, sh, start, temporary, until } from '../support.ts';
 import { attempt, ServerProcess } from './servers/process.ts';
 import type { Behaviour } from './servers/threads.ts';
 import { FILES, Files, type SharedFsOptions } from './threads/shared-fs.ts';
@@ -215,13 +216,14 @@ for (const transport of transports) {
     kernelTest(`${transport}: ${signal} to a process that would ${behaviour}, while clients ask`, async () => {
       await using server = new ServerProcess('threads.ts', [transport, '2', behaviour]);
       await server.says('ready');
-      const asking = [1, 2, 3, 4].map(() =>
-        attempt('sh', ['-c', `while stat ${server.dir}/f1 > /dev/null; do :; done`]),
-      );
-      await new Promise((resolve) => setTimeout(resolve, 200));
+      const script = `stat ${server.dir}/f1 > /dev/null && echo asks; while stat ${server.dir}/f1 > /dev/null; do :; done`;
+      const asking = [1, 2, 3, 4].map(() => start('sh', ['-c', script]));
+      const ended = asking.map((client) => once(client, 'exit'));
+      // Not longer: they keep all processors busy.
+      await Promise.all(asking.map(({ stdout }) => once(stdout!, 'data')));
       server.process.kill(signal);
       expect(await server.ended()).toEqual(ends);
-      await Promise.all(asking);
+      await Promise.all(ended);
       if (signal !== 'SIGKILL') expect(server.mounted).toBe(false);
     });
 }
@@ -300,6 +302,23 @@ kernelTest(
   },
   600_000,
 );
+
+kernelTest('a thread that makes no filesystem says why, also where its end is seen in the same turn', async () => {
+  const dir = temporary();
+  const module = new URL('../../src/fs/passthrough/passthrough-module.ts', import.meta.url);
+  const threads = () => readdirSync('/proc/self/task').length;
+  // Once, for the threads that stay.
+  const why = 'lowerLocks needs one thread, which knows of all locks: threads is 2';
+  const mounting = () => mount(module, dir, { threads: 2, filesystem: { source: dir, lowerLocks: true } });
+  await expect(mounting()).rejects.toThrow(why);
+  const before = threads();
+  const refused = expect(mounting()).rejects.toThrow(why);
+  await until(() => threads() > before, 'a thread');
+  // No turn of ours until it has ended.
+  for (let i = 0; threads() > before && i < 1000; i++) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+  await refused;
+  rmdirSync(dir);
+});
 
 kernelTest('what can not be is refused in one line', async () => {
   const [one, other] = socketpair(1 << 20);

@@ -9,7 +9,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { mount as sysMount } from '../../src/abi/syscall.ts';
 import { connectionDirectory, mountAt } from '../../src/mountinfo.ts';
 import { mountOptions } from '../../src/options.ts';
-import { compiled } from '../compiled.ts';
+import { compiled, fromSources } from '../compiled.ts';
 import { kernelTest, run, sh, start, temporary, until } from '../support.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -43,8 +43,8 @@ interface Ended {
   readonly stderr: string;
 }
 /** A program that goes on, with what it has printed so far and its end. */
-function going(program: string, args: readonly string[]) {
-  const child = start(program, args, { cwd: ROOT });
+function going(program: string, args: readonly string[], env = process.env) {
+  const child = start(program, args, { cwd: ROOT, env });
   children.push(child);
   const output = { stdout: '', stderr: '' };
   child.stdout!.on('data', (text) => (output.stdout += text));
@@ -52,10 +52,11 @@ function going(program: string, args: readonly string[]) {
   const ended = new Promise<Ended>((done) => child.once('close', (status) => done({ status, ...output })));
   return { child, output, ended };
 }
-const end = (program: string, args: readonly string[]): Promise<Ended> => going(program, args).ended;
+const end = (program: string, args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Ended> =>
+  going(program, args, env).ended;
 const rawfuse = (...args: string[]): Promise<Ended> => end(process.execPath, [cli, ...args]);
-const fromSources = (...args: string[]): Promise<Ended> =>
-  end(process.execPath, ['--import', 'tsx', 'tools/cli.ts', ...args]);
+const rawfuseFromSources = (...args: string[]): Promise<Ended> =>
+  end(process.execPath, ['--import', 'tsx', 'tools/cli.ts', ...args], fromSources());
 /** As another user than root, who may read the sources wherever they are. */
 const AS_NOBODY = [
   ...['--reuid=65534', '--regid=65534', '--clear-groups'],
@@ -212,7 +213,7 @@ describe('the command line', () => {
     expect(await rawfuse(...words.split(' '))).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' });
   });
   test('runs from the sources too', async () => {
-    expect(await fromSources('-V')).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' });
+    expect(await rawfuseFromSources('-V')).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' });
   });
   test('does not mind a reader who has seen enough', async () => {
     const script = 'set -o pipefail; "$0" "$1" help mount | true';
@@ -635,7 +636,7 @@ for (const sources of [false, true])
     async () => {
       const { mnt } = place();
       const args = ['mount', 'memory', mnt, '--background', '-o', 'fsname=back'];
-      const { status, stdout, stderr } = sources ? await fromSources(...args) : await rawfuse(...args);
+      const { status, stdout, stderr } = sources ? await rawfuseFromSources(...args) : await rawfuse(...args);
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
       const [, pid] = /^mounted an in-memory filesystem at \S+; process (\d+) serves it\n$/u.exec(stdout) ?? [];
       expect(pid, stdout).toBeDefined();
