@@ -66,7 +66,7 @@ import { Settings } from './settings.ts';
 import { shareUnion, type UnionShared } from './shared.ts';
 import { statfsOf } from './statfs.ts';
 import { type UnionNode, UnionTree } from './tree.ts';
-import { Turns } from './turns.ts';
+import { SPINS, Turns } from './turns.ts';
 import { WORDS } from './words.ts';
 import { UnionXattrs } from './xattrs.ts';
 
@@ -111,7 +111,7 @@ export class UnionFs implements Filesystem {
   ) {
     const alone = !('nodes' in served);
     const shared = alone ? shareUnion(served) : served;
-    const cells = new SharedCells(shared.words, waiting);
+    const cells = new SharedCells(shared.words, { spins: SPINS, ...waiting });
     const heap = new Heap(shared.heap);
     const [scratch, all] = [this.#scratch, { ...CALLS, ...calls }];
     const settings = new Settings(shared.mountpoint, cells, heap, scratch, chance);
