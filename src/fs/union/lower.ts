@@ -106,6 +106,8 @@ export class Lower implements Sight<Branch> {
   #turn = 0;
   /** Whether a branch, in the choice that was made last, could not say whether it has the file: then it has not, but is not known not to. */
   unsure = false;
+  /** Branches that are known, from the choice that was made last, not to have the file. */
+  readonly #absent: Branch[] = [];
 
   constructor(values: Values, random: Random, scratch: Scratch) {
     this.#values = values;
@@ -230,17 +232,23 @@ export class Lower implements Sight<Branch> {
   ): Branch[] {
     this.#turn++;
     this.unsure = false;
+    this.#absent.length = 0;
     return choose(name, category, { branches, path, sight: this, random: this.#random });
   }
 
   exists(branch: Branch, path: string): boolean {
     const fd = this.open(branch, path);
     if (fd < 0) {
-      this.unsure ||= fd !== -ENOENT.errno && fd !== -ENOTDIR.errno && fd !== -ELOOP.errno;
+      if (fd === -ENOENT.errno || fd === -ENOTDIR.errno || fd === -ELOOP.errno) this.#absent.push(branch);
+      else this.unsure = true;
       return false;
     }
     this.#looked.push({ branch, fd });
     return true;
+  }
+  /** Whether the choice that was made last has found a branch not to have its path. */
+  saidAbsent(branch: Branch): boolean {
+    return this.#absent.includes(branch);
   }
   mtime(branch: Branch): number {
     const { empty, stat, view, statAt } = this.#scratch;

@@ -223,12 +223,13 @@ export class Names {
     const path = this.#tree.below(parent, name);
     this.#remove(parent, name, 'rmdir', AT_REMOVEDIR, (chosen) => {
       // Of one that is on a single branch the filesystem there says it.
-      const merged = chosen.length > 1 || this.#lower.branches.some((b) => b !== chosen[0] && this.#isThere(b, path));
+      const { branches } = this.#lower;
+      const merged = chosen.length > 1 || branches.some((b) => !chosen.includes(b) && this.#isThere(b, path));
       if (merged && !this.#listing.isEmpty(path)) throw ENOTEMPTY;
     });
   }
   #isThere(branch: Branch, path: string): boolean {
-    return this.#lower.during(() => this.#lower.exists(branch, path));
+    return !this.#lower.saidAbsent(branch) && this.#lower.during(() => this.#lower.exists(branch, path));
   }
   #remove(
     parent: UnionNode,
