@@ -52,6 +52,9 @@ import {
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
   RENAME_WHITEOUT,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
   S_ISGID,
   STATX_BASIC_STATS,
   STATX_BTIME,
@@ -62,6 +65,7 @@ import type { Filesystem, Promised, Timeouts } from '../../protocol/filesystem.t
 import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
 import { Caching } from '../caching.ts';
+import { ofType } from '../made.ts';
 import { Once } from '../once.ts';
 import { Attributes } from './attributes.ts';
 import { claimChanges } from './changes.ts';
@@ -279,8 +283,8 @@ export class PassthroughFs implements Filesystem {
     return (mode & mask) === 0 || this.#xattrs.has(dirfd, DEFAULT_ACL) ? mode : mode & ~mask;
   }
   /** Makes a file by `make`, which may not follow the last name, and answers with it. */
-  #made(request: Request, name: string, make: (dirfd: number) => number) {
-    return this.#lower.use(request.nodeid, (dirfd) => {
+  #made(request: Request, name: string, type: number, make: (dirfd: number) => number) {
+    const entry = this.#lower.use(request.nodeid, (dirfd) => {
       done(this.#making(request, () => make(dirfd)));
       try {
         this.#label(request, dirfd, name); // first: what is entered is counted
@@ -291,6 +295,7 @@ export class PassthroughFs implements Filesystem {
         throw error;
       }
     });
+    return ofType(type, entry, this.nodes);
   }
   /** Gives a new file the security contexts that came with the request. */
   #label({ extensions }: Request, dirfd: number, name: string): void {
@@ -304,19 +309,19 @@ export class PassthroughFs implements Filesystem {
   }
 
   mknod(request: Request, { name, mode, rdev, umask: mask }: Args<'MKNOD'>) {
-    return this.#made(request, name, (dirfd) => {
+    return this.#made(request, name, mode & S_IFMT, (dirfd) => {
       const made = this.#mode(dirfd, mode, mask);
       return mknodat(dirfd, this.#scratch.name(name), made, rdev);
     });
   }
   mkdir(request: Request, { name, mode, umask: mask }: Args<'MKDIR'>) {
-    return this.#made(request, name, (dirfd) => {
+    return this.#made(request, name, S_IFDIR, (dirfd) => {
       const made = this.#mode(dirfd, mode, mask);
       return mkdirat(dirfd, this.#scratch.name(name), made);
     });
   }
   symlink(request: Request, { name, target }: Args<'SYMLINK'>) {
-    return this.#made(request, name, (dirfd) => {
+    return this.#made(request, name, S_IFLNK, (dirfd) => {
       const path = this.#scratch.name(name);
       return symlinkat(this.#scratch.text(target), dirfd, path);
     });

@@ -17,11 +17,15 @@ import {
   O_TMPFILE,
   RENAME_EXCHANGE,
   RENAME_WHITEOUT,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
   S_IFREG,
 } from '../../abi/posix.ts';
 import { encodeName } from '../../protocol/names.ts';
 import type { Args, Result } from '../../protocol/operations.ts';
 import type { Request } from '../../protocol/request.ts';
+import { ofType } from '../made.ts';
 import type { Attributes } from '../passthrough/attributes.ts';
 import type { Credentials } from '../passthrough/credentials.ts';
 import { done, type Scratch } from '../passthrough/scratch.ts';
@@ -113,7 +117,7 @@ export class Names {
     return (mode & mask) === 0 || this.#xattrs.has(dirfd, DEFAULT_ACL) ? mode : mode & ~mask;
   }
   /** Makes a file by `make`, which may not follow the last name, and answers with it. */
-  #made(request: Request, name: string, by: FunctionName, make: (dirfd: number) => number): Entry {
+  #made(request: Request, name: string, type: number, by: FunctionName, make: (dirfd: number) => number): Entry {
     component(name);
     const parent = this.#node(request.nodeid);
     const directory = this.#tree.path(parent);
@@ -126,7 +130,7 @@ export class Names {
         throw error;
       }
     });
-    return this.enter(parent, name);
+    return ofType(type, this.enter(parent, name), this.#tree.table);
   }
   /** Gives a new file the security contexts that came with the request. */
   #label({ extensions }: Request, branch: Branch, path: string): void {
@@ -135,18 +139,18 @@ export class Names {
     for (const context of extensions.contexts) this.#xattrs.set(fd, context.name, context.value, 0);
   }
   mknod(request: Request, { name, mode, rdev, umask: mask }: Args<'MKNOD'>) {
-    return this.#made(request, name, 'mknod', (dirfd) =>
+    return this.#made(request, name, mode & S_IFMT, 'mknod', (dirfd) =>
       mknodat(dirfd, this.#scratch.name(name), this.#mode(dirfd, mode, mask), rdev),
     );
   }
   mkdir(request: Request, { name, mode, umask: mask }: Args<'MKDIR'>) {
-    return this.#made(request, name, 'mkdir', (dirfd) => {
+    return this.#made(request, name, S_IFDIR, 'mkdir', (dirfd) => {
       const made = this.#mode(dirfd, mode, mask);
       return mkdirat(dirfd, this.#scratch.name(name), made);
     });
   }
   symlink(request: Request, { name, target }: Args<'SYMLINK'>) {
-    return this.#made(request, name, 'symlink', (dirfd) => {
+    return this.#made(request, name, S_IFLNK, 'symlink', (dirfd) => {
       const path = this.#scratch.name(name);
       return symlinkat(this.#scratch.text(target), dirfd, path);
     });
@@ -315,7 +319,7 @@ export class Names {
       return this.#linkToLink(request, node, oldPath, newPath);
     }
     this.#across.search('getattr', node, (fd, branch, path) => this.#answers.joins(node, fd, branch, path));
-    return this.enter(parent, newname);
+    return ofType(node.type, this.enter(parent, newname), this.#tree.table);
   }
   /** A file of O_TMPFILE gets a name, where it is. */
   #linkHeld(node: UnionNode, parent: UnionNode, name: string): Entry {
