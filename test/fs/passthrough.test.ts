@@ -354,10 +354,13 @@ describe('poll', () => {
   test('an open file that gets the descriptor of one before it is watched anew', async () => {
     const { fs, connection, nodeid, fh: first, poll } = withFifo();
     expect(poll(POLLIN)).toBe(0);
+    // When the thread that waits has told, it has all descriptors that it takes: none of them is the one that is free then.
+    writeFileSync(join(source, 'fifo'), 'x');
+    await connection.tells(7n);
     const open = () => fs.open(at(nodeid), { flags: O_RDWR | O_NONBLOCK, open_flags: 0 }).fh;
     const release = (fh: number) => fs.release(at(nodeid), { fh, ...closing });
-    release(first);
-    // The thread that waits, and what else this process has, may have taken numbers meanwhile, that one too: then it comes back.
+    release(first); // and what is in the FIFO goes
+    // What else this process has may have taken numbers meanwhile, that one too: then it comes back.
     const before: number[] = [];
     await until(() => {
       for (let i = 0; i < 8; i++) before.push(open());
@@ -367,7 +370,7 @@ describe('poll', () => {
     }, 'the descriptor to be free');
     expect(poll(POLLIN, SCHEDULE, 8n)).toBe(0);
     writeFileSync(join(source, 'fifo'), 'x');
-    await connection.tells(8n);
+    await connection.tells(7n, 8n);
     release(first);
   });
 
