@@ -2,11 +2,11 @@
 import { mkdirSync, readdirSync, readlinkSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { ENOENT, ENOTCONN } from '../../src/abi/errno.ts';
 import { UnionFs } from '../../src/fs/index.ts';
 import { seeded } from '../../src/fs/union/policies.ts';
-import { readingWay } from '../../src/fs/union/reading.ts';
+import { Readers, readingWay } from '../../src/fs/union/reading.ts';
 import type { Dirent } from '../../src/protocol/dirent.ts';
 import { seed } from '../random/random.ts';
 import { temporary, until } from '../support.ts';
@@ -20,6 +20,7 @@ beforeEach(() => {
   for (const branch of BRANCHES) mkdirSync(on(branch));
 });
 afterEach(() => {
+  vi.restoreAllMocks();
   for (const fs of made.splice(0)) fs.destroy();
   rmSync(dir, { recursive: true });
 });
@@ -98,6 +99,34 @@ test('what no branch has is ENOENT, and a directory that was removed is empty', 
   expect(await entries(u, fh)).toEqual([]);
   u.fs.releasedir(at(1), { fh } as never);
 });
+
+test.each(['cosr:2', 'cor:2'])(
+  '%s: two directories whose answers come at once are not mistaken for each other',
+  async (way) => {
+    for (const name of ['one', 'other']) {
+      mkdirSync(on(`a/${name}`));
+      writeFileSync(on(`a/${name}/in ${name}`), '');
+    }
+    const u = serve({ 'func.readdir': way });
+    const [one, other] = ['one', 'other'].map((name) => u.opendir(name)) as [number, number];
+    // Both are answered when the second is there.
+    const ask = Readers.prototype.ask;
+    const asked: Promise<unknown>[] = [];
+    vi.spyOn(Readers.prototype, 'ask').mockImplementation(function (this: Readers, ...of) {
+      const answers = ask.apply(this, of);
+      asked.push(answers);
+      return until(() => asked.length === 2, 'the other')
+        .then(() => Promise.all(asked))
+        .then(() => answers);
+    });
+    const listed = await Promise.all([entries(u, one), entries(u, other)]);
+    expect(listed.map((each) => each.map(({ name }) => name).sort())).toEqual([
+      ['.', '..', 'in one'],
+      ['.', '..', 'in other'],
+    ]);
+    for (const fh of [one, other]) u.fs.releasedir(at(1), { fh } as never);
+  },
+);
 
 test.each(['cosr:1', 'cor:1'])('%s: an end in the middle leaves nothing open', async (way) => {
   for (const branch of BRANCHES) writeFileSync(on(`${branch}/of ${branch}`), '');

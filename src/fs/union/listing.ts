@@ -51,16 +51,14 @@ export class Listing {
     reply: DirectoryReply,
   ): void | Promise<void> {
     if (offset !== 0n && open.read) return open.show(offset, reply);
-    const show = (listed: Listed) => {
-      open.replace(listed);
-      open.show(offset, reply);
-    };
     const now = path();
-    const read = now === undefined ? EMPTY : this.#read(open, now);
-    return read instanceof Promise ? read.then(show) : show(read);
+    const read = now === undefined ? open.replace(EMPTY) : this.#read(open, now);
+    if (read instanceof Promise) return read.then(() => open.show(offset, reply));
+    open.show(offset, reply);
   }
 
-  #read(open: OpenDirectory, path: string): Listed | Promise<Listed> {
+  /** Takes the snapshot. What is merged is put away before anything else runs: the next directory is merged in the same memory. */
+  #read(open: OpenDirectory, path: string): void | Promise<void> {
     const { branches } = this.#lower;
     const way = readingWay(this.#values['func.readdir']);
     if (way !== undefined && branches.length > 1) return this.#readAtOnce(open, branches, path, way);
@@ -69,14 +67,14 @@ export class Listing {
       const fd = openDirectory(this.#lower, branch, path);
       merged.ended(fd < 0 ? errno(-fd) : this.#add(merged, branch, fd));
     }
-    return merged.all(open);
+    open.replace(merged.all(open));
   }
   async #readAtOnce(
     open: OpenDirectory,
     branches: readonly Branch[],
     path: string,
     { read, threads }: { read: boolean; threads: number },
-  ): Promise<Listed> {
+  ): Promise<void> {
     const task = { path, read, follow: this.#values['follow-symlinks'] };
     const answers = await this.#readers.ask(branches, task, threads);
     const merged = this.#merged.begin(path);
@@ -88,7 +86,7 @@ export class Listing {
         merged.ended(undefined);
       }
     }
-    return merged.all(open);
+    open.replace(merged.all(open));
   }
   /** Adds what an open directory of a branch has, and closes it; why it can't be read. */
   #add(merged: Merged, branch: Branch, fd: number): Errno | undefined {
