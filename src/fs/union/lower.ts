@@ -69,6 +69,8 @@ export class Branch {
   readonly #values: Values;
   /** The filesystem that its root is on, where somebody has asked: that of an open file never changes. */
   device: number | undefined;
+  /** In which operation a path was last found not to be there. */
+  absent = 0;
   /** What was last found of its filesystem, when, and in which operation. */
   found: { readonly space: Space | undefined; readonly at: number; readonly turn: number } | undefined;
 
@@ -106,8 +108,6 @@ export class Lower implements Sight<Branch> {
   #turn = 0;
   /** Whether a branch, in the choice that was made last, could not say whether it has the file: then it has not, but is not known not to. */
   unsure = false;
-  /** Branches that are known, from the choice that was made last, not to have the file. */
-  readonly #absent: Branch[] = [];
 
   constructor(values: Values, random: Random, scratch: Scratch) {
     this.#values = values;
@@ -232,14 +232,13 @@ export class Lower implements Sight<Branch> {
   ): Branch[] {
     this.#turn++;
     this.unsure = false;
-    this.#absent.length = 0;
     return choose(name, category, { branches, path, sight: this, random: this.#random });
   }
 
   exists(branch: Branch, path: string): boolean {
     const fd = this.open(branch, path);
     if (fd < 0) {
-      if (fd === -ENOENT.errno || fd === -ENOTDIR.errno || fd === -ELOOP.errno) this.#absent.push(branch);
+      if (fd === -ENOENT.errno || fd === -ENOTDIR.errno || fd === -ELOOP.errno) branch.absent = this.#turn;
       else this.unsure = true;
       return false;
     }
@@ -248,7 +247,7 @@ export class Lower implements Sight<Branch> {
   }
   /** Whether the choice that was made last has found a branch not to have its path. */
   saidAbsent(branch: Branch): boolean {
-    return this.#absent.includes(branch);
+    return branch.absent === this.#turn;
   }
   mtime(branch: Branch): number {
     const { empty, stat, view, statAt } = this.#scratch;
