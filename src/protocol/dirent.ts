@@ -5,6 +5,7 @@
  * Names go in character by character: 1,000 names of 5 characters take 40 us so, of 60 characters 200 us; 138 and
  * 243 us where each becomes a Buffer first, 40 and 135 us where that is at hand.
  */
+import { FUSE_REC_ALIGN } from '../abi/align.ts';
 import { fuse_dirent, fuse_entry_out } from '../abi/fuse.ts';
 import { FUSE_NAME_OFFSET, FUSE_NAME_OFFSET_DIRENTPLUS } from '../abi/fuse-constants.ts';
 import { encodeName } from './names.ts';
@@ -62,7 +63,7 @@ export class DirectoryReply {
     const head = this.#plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
     const begin = this.length + head;
     const end = this.#putName(name, begin);
-    const next = padded(end);
+    const next = FUSE_REC_ALIGN(end);
     if (next > this.#limit) return false;
     const { body, out, outAt } = this.#slot;
     for (let i = end; i < next; i++) body[i] = 0;
@@ -91,7 +92,7 @@ export class DirectoryReply {
     let begun = at;
     for (let room = this.#limit - this.length; at < end; ) {
       const namelen = at + fuse_dirent.offset.namelen; // of which no name needs more than two bytes
-      const next = at + padded(FUSE_NAME_OFFSET + records[namelen]! + records[namelen + 1]! * 256);
+      const next = at + FUSE_REC_ALIGN(FUSE_NAME_OFFSET + records[namelen]! + records[namelen + 1]! * 256);
       room -= next - at + extra;
       if (room < 0) break;
       if (extra > 0) {
@@ -110,7 +111,7 @@ export class DirectoryReply {
 
   /** Puts a name's bytes at `begin` where they fit; in any case, where they end. */
   #putName(name: string, begin: number): number {
-    if (padded(begin + name.length) > this.#limit) return begin + name.length; // and no name has fewer bytes than code units
+    if (FUSE_REC_ALIGN(begin + name.length) > this.#limit) return begin + name.length; // and no name has fewer bytes than code units
     if (name.length === 0) throw unusable(name);
     const { body } = this.#slot;
     let all = 0;
@@ -123,7 +124,7 @@ export class DirectoryReply {
     if (all <= 0x7f) return begin + name.length;
     const bytes = encodeName(name);
     const end = begin + bytes.length;
-    if (padded(end) <= this.#limit) for (let i = begin; i < end; i++) body[i] = bytes[i - begin]!;
+    if (FUSE_REC_ALIGN(end) <= this.#limit) for (let i = begin; i < end; i++) body[i] = bytes[i - begin]!;
     return end;
   }
 }
@@ -131,8 +132,6 @@ export class DirectoryReply {
 /** Puts what a lookup answered at `at`, with the session's defaults. */
 export type EncodeEntry = (out: DataView, at: number, entry: Result<'LOOKUP'>) => void;
 
-/** Each entry begins at a multiple of 8. */
-const padded = (end: number): number => (end + 7) & ~7;
 const SLASH = 0x2f;
 const unusable = (name: string) => new RangeError(`a directory entry can't be called ${JSON.stringify(name)}`);
 const isDot = (name: string): boolean => name === '.' || name === '..';
@@ -142,8 +141,8 @@ export function* lookupsIn(out: DataView, at: number, end: number): Generator<nu
   while (at < end) {
     const nodeid = fuse_entry_out.decode(out, at).nodeid;
     if (nodeid !== 0) yield nodeid;
-    at +=
-      (FUSE_NAME_OFFSET_DIRENTPLUS + out.getUint32(at + fuse_entry_out.size + fuse_dirent.offset.namelen, true) + 7) &
-      ~7;
+    at += FUSE_REC_ALIGN(
+      FUSE_NAME_OFFSET_DIRENTPLUS + out.getUint32(at + fuse_entry_out.size + fuse_dirent.offset.namelen, true),
+    );
   }
 }

@@ -6,6 +6,7 @@
  * header counts them all in units of 8 bytes.
  * @see fs/fuse/dir.c: get_create_ext, get_security_context, get_create_supp_group
  */
+import { FUSE_REC_ALIGN } from '../abi/align.ts';
 import { EIO } from '../abi/errno.ts';
 import { fuse_ext_header, fuse_secctx, fuse_secctx_header, fuse_supp_groups } from '../abi/fuse.ts';
 import { FUSE_EXT_GROUPS, FUSE_MAX_NR_SECCTX } from '../abi/fuse-constants.ts';
@@ -17,8 +18,6 @@ export interface Extensions {
   /** Supplementary groups of the caller that matter here: at most one, the parent's gid. */
   readonly groups: readonly number[];
 }
-
-const aligned = (n: number) => (n + 7) & ~7;
 
 /** Decodes the extensions in bytes[at..end). The values are copies: they outlive the message. Malformed: EIO. */
 export function decodeExtensions(bytes: Buffer, at: number, end: number): Extensions {
@@ -33,7 +32,7 @@ export function decodeExtensions(bytes: Buffer, at: number, end: number): Extens
     if (type <= FUSE_MAX_NR_SECCTX) decodeContexts(view, bytes, at, stop, contexts);
     else if (type === FUSE_EXT_GROUPS) decodeGroups(view, at + fuse_ext_header.size, stop, groups);
     // An extension of a later kernel is skipped: its size is known, its meaning not.
-    at += aligned(size);
+    at += FUSE_REC_ALIGN(size);
   }
   return { contexts, groups };
 }
@@ -55,7 +54,7 @@ function decodeContexts(
     const nul = bytes.indexOf(0, at);
     if (nul < 0 || nul >= end || size > end - nul - 1) throw EIO;
     into.push({ name: decodeName(bytes, at, nul), value: Buffer.from(bytes.subarray(nul + 1, nul + 1 + size)) });
-    at += aligned(fuse_secctx.size + (nul + 1 - at) + size) - fuse_secctx.size;
+    at += FUSE_REC_ALIGN(fuse_secctx.size + (nul + 1 - at) + size) - fuse_secctx.size;
   }
 }
 

@@ -3,6 +3,7 @@
  * prints system calls. Everything is decoded by walking the operations table: no operation has a printer.
  * A session without an observer has no Tracer, and pays for one test a request.
  */
+import { FUSE_REC_ALIGN } from '../abi/align.ts';
 import { errno } from '../abi/errno.ts';
 import { fuse_dirent, fuse_entry_out, fuse_getxattr_out, fuse_out_header } from '../abi/fuse.ts';
 import {
@@ -237,7 +238,7 @@ function direntsIn(out: DataView, at: number, end: number, head: number): object
     const { namelen, ...rest } = fuse_dirent.decode(out, dirent);
     const entry = head === FUSE_NAME_OFFSET ? {} : { nodeid: fuse_entry_out.decode(out, at).nodeid };
     entries.push({ ...entry, ...rest, name: decodeName(bytes, at + head, at + head + namelen) });
-    at += (head + namelen + 7) & ~7;
+    at += FUSE_REC_ALIGN(head + namelen);
   }
   return entries;
 }

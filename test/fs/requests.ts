@@ -1,4 +1,5 @@
 /** Requests to call a filesystem's methods with, without a kernel. */
+import { FUSE_REC_ALIGN } from '../../src/abi/align.ts';
 import { fuse_dirent, fuse_in_header } from '../../src/abi/fuse.ts';
 import { FUSE_NAME_OFFSET } from '../../src/abi/fuse-constants.ts';
 import type { DirectoryReply, Dirent } from '../../src/protocol/dirent.ts';
@@ -30,7 +31,7 @@ export class Told {
       const { ino, off, namelen, type } = fuse_dirent.decode(view, at);
       const name = at + FUSE_NAME_OFFSET;
       if (!this.add({ name: decodeName(bytes, name, name + namelen), ino, off, type })) return;
-      at += (FUSE_NAME_OFFSET + namelen + 7) & ~7;
+      at += FUSE_REC_ALIGN(FUSE_NAME_OFFSET + namelen);
     }
   }
   get reply(): DirectoryReply {

@@ -4,7 +4,9 @@
  *
  * A record's cookie is one more than its place. `arrange` has the places of a directory that was read before.
  */
+
 import { randomInt } from 'node:crypto';
+import { FUSE_REC_ALIGN } from '../../abi/align.ts';
 import { ELOOP, ENOENT, ENOTDIR, type Errno } from '../../abi/errno.ts';
 import { fuse_dirent } from '../../abi/fuse.ts';
 import { FUSE_NAME_OFFSET } from '../../abi/fuse-constants.ts';
@@ -149,7 +151,7 @@ export class Merged {
     view.setUint32(at + TO.off, this.#count + 1, true);
     view.setUint32(at + TO.off + 4, 0, true);
     view.setUint32(at + TO.type, type, true);
-    const next = (end + 7) & ~7;
+    const next = FUSE_REC_ALIGN(end);
     for (let i = end; i < next; i++) this.#bytes[i] = 0;
     this.#starts[this.#count++] = at;
     this.#end = next;
