@@ -6,6 +6,7 @@ import { EEXIST } from '../../src/abi/errno.ts';
 import { S_IFIFO, S_IFREG } from '../../src/abi/posix.ts';
 import { PassthroughFs, UnionFs } from '../../src/fs/index.ts';
 import { LowerXattrs } from '../../src/fs/passthrough/xattrs.ts';
+import { Renamer } from '../../src/fs/union/rename.ts';
 import type { Connection } from '../../src/protocol/connection.ts';
 import { temporary } from '../support.ts';
 import { at } from './requests.ts';
@@ -57,6 +58,10 @@ test.each(Object.entries(FILESYSTEMS))('%s: somebody else has put a file in its 
   }
   replaced(() => mkdirSync(join(dir, 'd/new')));
   expect(() => calls.mknod(S_IFREG | 0o644)).toThrow(EEXIST);
+  if (fs instanceof UnionFs) {
+    vi.spyOn(Renamer.prototype, 'link').mockImplementation(() => mkdirSync(join(dir, 'd/linked')));
+    expect(() => fs.link(at(nodeid), { oldnodeid: old, newname: 'linked' })).toThrow(EEXIST);
+  }
   expect(counted()).toEqual(before);
   fs.forget(at(ROOT), { nodeid: old, nlookup: 1 });
   fs.forget(at(ROOT), { nodeid, nlookup: 1 });

@@ -555,8 +555,8 @@ describe.each(Object.entries(TESTED))(
         () => {
           const pair = new Pair(fs, limits, seed + i);
           run(pair, count);
-          // A third mostly; where the few inodes are held for long, less.
-          expect(pair.succeeded).toBeGreaterThan(count / 10);
+          // Few inodes may be held for long: then nothing can be made.
+          expect(pair.succeeded).toBeGreaterThan(count / (limits.nrInodes === 8 ? 10 : 5));
           empty(pair);
         },
         patience(count),

@@ -1,6 +1,7 @@
 /** rapidhash against what its own C gives, for each way through it: lengths at the borders, two seeds. */
 import { expect, test } from 'vitest';
 import { begin, type Halves, hash, hashWord, seedOfWords } from '../../src/fs/union/hash.ts';
+import { Random, seed } from '../random/random.ts';
 
 const bytes = Buffer.from(Array.from({ length: 600 }, (_, i) => (i * 7 + 13) & 0xff));
 const SEED = { lo: 0x89abcdef, hi: 0x01234567 };
@@ -35,6 +36,25 @@ const vectors: readonly (readonly [number, bigint, bigint])[] = [
 test.each(vectors)('%i bytes', (length, plain, seeded) => {
   const part = bytes.subarray(0, length);
   expect([hash(part, UNSEEDED), hash(part, begin(SEED))].map(whole)).toEqual([plain, seeded]);
+});
+
+/** The same of a word, in whole numbers of any length. */
+function reference(word: bigint, begun: bigint): bigint {
+  const [all, one, seven] = [2n ** 64n - 1n, 0x8bb84b93962eacc9n, 0xaaaaaaaaaaaaaaaan];
+  const product = (word ^ one) * (word ^ begun ^ 8n);
+  const mixed = ((product & all) ^ seven) * ((product >> 64n) ^ one ^ 8n);
+  return (mixed & all) ^ (mixed >> 64n);
+}
+test('a product is exact, whatever its halves', () => {
+  const halves = [0, 1, 2, 0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xffff_fffe, 0xffff_ffff];
+  const random = new Random(seed);
+  for (let i = 0; i < 2000; i++) halves.push(random.next());
+  const begun = begin(SEED);
+  for (const [i, lo] of halves.entries())
+    for (const hi of [...halves.slice(0, 8), halves.at(-1 - i)!])
+      expect(whole(hashWord(lo, hi, seedOfWords(begun))), `seed ${seed}`).toBe(
+        reference(whole({ lo, hi }), whole(begun)),
+      );
 });
 
 test('a word is its eight bytes', () => {
