@@ -57,11 +57,10 @@ export class OpenDirectory implements Places {
 
   names(): ReadonlyMap<string, number> {
     const bytes = this.#bytes;
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const names = new Map<string, number>();
     for (let place = 0; place < this.size; place++)
       if (this.#begin(place) < this.#begin(place + 1))
-        names.set(nameIn(bytes, view, this.#records + this.#begin(place)), place);
+        names.set(nameIn(bytes, this.#records + this.#begin(place)), place);
     return names;
   }
   /** Adds what is at the places from this one on, until the reply is full. */

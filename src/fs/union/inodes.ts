@@ -9,7 +9,6 @@ import type { Branch } from './lower.ts';
 import type { Values } from './options.ts';
 
 const UNSEEDED = begin({ lo: 0, hi: 0 });
-const ONE: Halves = { lo: 1, hi: 0 };
 
 interface Way {
   /** Files whose path is hashed: of the others it is the branch and the number there. */
@@ -35,6 +34,7 @@ export class InodeNumbers {
   /** What was asked for last, and its row: a listing asks for each name. */
   #calc: Values['inodecalc'] = 'passthrough';
   #kept: Way = WAYS.passthrough;
+  readonly #words = new Int32Array(2);
 
   constructor(values: Values) {
     this.#values = values;
@@ -59,24 +59,38 @@ export class InodeNumbers {
   }
   /** The number to show of a file of this type, path, branch, and number there. */
   of(type: number, path: string, branch: Branch, ino: bigint): bigint {
-    const { lo, hi } = this.byPath(type)
-      ? this.ofPath(encodeName(path))
-      : this.ofFile(branch, Number(ino & 0xffff_ffffn), Number(ino >> 32n));
-    return (BigInt(hi) << 32n) | BigInt(lo);
+    const words = this.#words;
+    if (this.byPath(type)) this.putOfPath(encodeName(path), words, 0);
+    else this.putOfFile(Number(ino & 0xffff_ffffn), Number(ino >> 32n), this.seed(branch), words, 0);
+    return (BigInt(words[1]! >>> 0) << 32n) | BigInt(words[0]! >>> 0);
   }
-  /** The same where it is made of the path. */
-  ofPath(path: Buffer): Halves {
-    return this.#shown(hash(path, UNSEEDED));
+  /** Puts it into two words, the lower first, where it is made of the path. */
+  putOfPath(path: Buffer, words: Int32Array, at: number): void {
+    const { lo, hi } = hash(path, UNSEEDED);
+    words[at] = lo;
+    words[at + 1] = hi;
+    this.#show(words, at);
   }
-  /** The same where it is made of the branch and the halves of the number there. */
-  ofFile(branch: Branch, lo: number, hi: number): Halves {
-    return this.#way.own ? { lo, hi } : this.#shown(hashWord(lo, hi, this.#seed(branch)));
+  /** The same where it is made of the halves of the number on the branch, and of the branch: of its `seed`. */
+  putOfFile(lo: number, hi: number, seed: Halves, words: Int32Array, at: number): void {
+    if (this.#way.own) {
+      words[at] = lo;
+      words[at + 1] = hi;
+    } else {
+      hashWord(lo, hi, seed, words, at);
+      this.#show(words, at);
+    }
   }
-  #shown({ lo, hi }: Halves): Halves {
-    const shown = this.#way.narrow ? { lo: Math.imul(lo ^ hi, 0x9e37_79b9) >>> 0, hi: 0 } : { lo, hi };
-    return shown.lo === 0 && shown.hi === 0 ? ONE : shown;
+  /** Makes what is shown of a hash. 0 is skipped by some programs. */
+  #show(words: Int32Array, at: number): void {
+    if (this.#way.narrow) {
+      words[at] = Math.imul(words[at]! ^ words[at + 1]!, 0x9e37_79b9);
+      words[at + 1] = 0;
+    }
+    if ((words[at]! | words[at + 1]!) === 0) words[at] = 1;
   }
-  #seed(branch: Branch): Halves {
+  /** What numbers of a branch's files begin with. */
+  seed(branch: Branch): Halves {
     let seed = this.#seeds.get(branch);
     if (seed === undefined) {
       seed = seedOfWords(begin(hash(encodeName(branch.path), UNSEEDED)));

@@ -19,14 +19,20 @@ import { parentOf } from './policies.ts';
 
 const { offset: FROM } = linux_dirent64;
 const { offset: TO } = fuse_dirent;
+/** The same in words. */
+const [INO, OFF] = [TO.ino / 4, TO.off / 4];
+const [NAMELEN, TYPE, NAME] = [TO.namelen / 4, TO.type / 4, FUSE_NAME_OFFSET / 4];
+/** The bytes of a linux_dirent64 with a name of up to four. */
+const SHORTEST = 24;
 const DOT = 0x2e;
 /** Bytes, and records, that there is room for at first. */
 const ROOM = 65_536;
 const FEW = 1024;
 /** So many empty places are kept in any case. */
 const SPARE = 1000;
-/** Who chooses names does not know which of them meet in the table. */
+/** Who chooses names does not know which of them meet in the table: by chance, and by that in both products, since one alone leaves the highest bit where it is. */
 const SEED = randomInt(2 ** 31);
+const FACTOR = randomInt(2 ** 30, 2 ** 31) | 1;
 
 /** Records, and where each place's is; the last number is where they end. A place that is empty has the next one's. */
 export interface Listed {
@@ -46,8 +52,10 @@ export interface Places {
 /** Filled again for each listing: what `all` answers is good until then. */
 export class Merged {
   readonly #numbers: InodeNumbers;
-  #bytes = Buffer.alloc(ROOM);
-  #view = viewOf(this.#bytes);
+  /** The records, as words and as bytes. */
+  #words = new Int32Array(ROOM / 4);
+  #bytes = Buffer.from(this.#words.buffer);
+  /** In words, as all places of records are here. */
   #end = 0;
   #count = 0;
   /** Where each record begins. */
@@ -75,8 +83,7 @@ export class Merged {
     this.#above = parentOf(path);
     // What a large directory has taken is not kept for small ones.
     if (this.#table.length > 16 * Math.max(FEW, this.#count)) {
-      this.#bytes = Buffer.alloc(ROOM);
-      this.#view = viewOf(this.#bytes);
+      this.#take(ROOM);
       this.#starts = new Int32Array(FEW);
       this.#hashes = new Int32Array(FEW);
       this.#table = new Int32Array(2 * FEW);
@@ -91,94 +98,88 @@ export class Merged {
 
   /** Adds what a call of getdents64(2) has given, of one branch: records of linux_dirent64 from `at` to `end`. */
   add(branch: Branch, from: Buffer, at: number, end: number): void {
+    this.#makeRoom(end - at);
     const view = viewOf(from);
+    const [words, table, hashes] = [this.#words, this.#table, this.#hashes];
+    const mask = table.length - 1;
+    const seed = this.#numbers.seed(branch);
     while (at < end) {
       const next = at + view.getUint16(at + FROM.d_reclen, true);
-      const begin = at + FROM.d_name;
+      const name = at + FROM.d_name;
       // The NUL is among the last eight bytes: what follows it is padding, and may be anything.
-      let nul = Math.max(begin, next - 8);
+      let nul = Math.max(name, next - 8);
       while (from[nul] !== 0) nul++;
-      if (this.#put(from, begin, nul - begin)) {
+      const length = nul - name;
+      // The name goes to where the next record's is: the record is there if it is counted.
+      const record = this.#end;
+      let to = record + NAME;
+      let hash = SEED;
+      for (let left = length; left > 0; left -= 4) {
+        const word = view.getInt32(nul - left, true) & (left < 4 ? (1 << (8 * left)) - 1 : -1);
+        words[to++] = word;
+        hash = Math.imul(hash ^ word, FACTOR);
+        hash ^= Math.imul(hash >>> 15, FACTOR);
+      }
+      let place = hash & mask;
+      let other = table[place]!;
+      while (other !== 0 && !(hashes[other - 1] === hash && this.#same(this.#starts[other - 1]!, record, length))) {
+        place = (place + 1) & mask;
+        other = table[place]!;
+      }
+      if (other === 0) {
+        const number = this.#count++;
+        table[place] = number + 1;
+        hashes[number] = hash;
+        this.#starts[number] = record;
+        words[to] = 0;
+        this.#end = FUSE_REC_ALIGN(to * 4) / 4;
+        words[record + OFF] = number + 1;
+        words[record + OFF + 1] = 0;
+        words[record + NAMELEN] = length;
         const type = from[at + FROM.d_type]!;
-        const [lo, hi] = [view.getUint32(at + FROM.d_ino, true), view.getUint32(at + FROM.d_ino + 4, true)];
-        this.#finish(branch, type, lo, hi);
+        words[record + TYPE] = type;
+        const ino = at + FROM.d_ino;
+        if (this.#numbers.byPath(type << 12)) this.#numbers.putOfPath(this.#pathOf(record), words, record + INO);
+        else this.#numbers.putOfFile(view.getInt32(ino, true), view.getInt32(ino + 4, true), seed, words, record + INO);
       }
       at = next;
     }
   }
-
-  /** Puts a name where the next record's is, unless it is there already: whether it was not. The record is not there before `#finish`. */
-  #put(from: Buffer, at: number, length: number): boolean {
-    this.#makeRoom(FUSE_NAME_OFFSET + length + 8);
-    const bytes = this.#bytes;
-    const name = this.#end + FUSE_NAME_OFFSET;
-    let hash = SEED;
-    for (let i = 0; i < length; i++) {
-      const byte = from[at + i]!;
-      bytes[name + i] = byte;
-      hash = Math.imul(hash ^ byte, 0x0100_0193); // FNV-1a
-    }
-    hash ^= hash >>> 15;
-    const table = this.#table;
-    const mask = table.length - 1;
-    let place = hash & mask;
-    for (; table[place] !== 0; place = (place + 1) & mask) {
-      const other = table[place]! - 1;
-      if (this.#hashes[other] === hash && this.#same(this.#starts[other]!, name, length)) return false;
-    }
-    table[place] = this.#count + 1;
-    this.#hashes[this.#count] = hash;
-    this.#view.setUint32(this.#end + TO.namelen, length, true);
+  /** Whether the name of one record is that of another, which has no length yet. */
+  #same(record: number, other: number, length: number): boolean {
+    const words = this.#words;
+    if (words[record + NAMELEN] !== length) return false;
+    const end = record + NAME + Math.ceil(length / 4);
+    for (let at = record + NAME, to = other + NAME; at < end; at++, to++) if (words[at] !== words[to]) return false;
     return true;
   }
-  #same(record: number, name: number, length: number): boolean {
+  /** The path that a record's number is made of: the root has nothing above it that is anybody's business. */
+  #pathOf(record: number): Buffer {
     const bytes = this.#bytes;
-    if (this.#view.getUint32(record + TO.namelen, true) !== length) return false;
-    for (let i = 0; i < length; i++) if (bytes[record + FUSE_NAME_OFFSET + i] !== bytes[name + i]) return false;
-    return true;
-  }
-
-  /** The rest of a record whose name is in its place. */
-  #finish(branch: Branch, type: number, lo: number, hi: number): void {
-    const at = this.#end;
-    const view = this.#view;
-    const numbers = this.#numbers;
-    const name = at + FUSE_NAME_OFFSET;
-    const end = name + view.getUint32(at + TO.namelen, true);
-    const ino = numbers.byPath(type << 12) ? numbers.ofPath(this.#pathOf(name, end)) : numbers.ofFile(branch, lo, hi);
-    view.setUint32(at + TO.ino, ino.lo, true);
-    view.setUint32(at + TO.ino + 4, ino.hi, true);
-    view.setUint32(at + TO.off, this.#count + 1, true);
-    view.setUint32(at + TO.off + 4, 0, true);
-    view.setUint32(at + TO.type, type, true);
-    const next = FUSE_REC_ALIGN(end);
-    for (let i = end; i < next; i++) this.#bytes[i] = 0;
-    this.#starts[this.#count++] = at;
-    this.#end = next;
-  }
-  /** The path that a number is made of: the root has nothing above it that is anybody's business. */
-  #pathOf(name: number, end: number): Buffer {
-    const bytes = this.#bytes;
-    const length = end - name;
+    const name = record * 4 + FUSE_NAME_OFFSET;
+    const length = this.#words[record + NAMELEN]!;
     const dots = bytes[name] === DOT && (length === 1 || (length === 2 && bytes[name + 1] === DOT)) ? length : 0;
     if (dots === 2) return encodeName(this.#above);
     const directory = this.#directory;
     if (dots === 1) return this.#path.subarray(0, Math.max(0, directory - 1));
-    bytes.copy(this.#path, directory, name, end);
+    bytes.copy(this.#path, directory, name, name + length);
     return this.#path.subarray(0, directory + length);
   }
 
+  /** For all of so many bytes of linux_dirent64: a record is at most eight bytes longer here, and none is shorter than 24. */
   #makeRoom(bytes: number): void {
-    if (this.#end + bytes > this.#bytes.length) {
-      const larger = Buffer.alloc(2 * this.#bytes.length);
-      larger.set(this.#bytes);
-      this.#bytes = larger;
-      this.#view = viewOf(larger);
+    const count = this.#count + Math.ceil(bytes / SHORTEST);
+    const size = this.#end * 4 + bytes + 8 * Math.ceil(bytes / SHORTEST) + 8;
+    if (size > this.#bytes.length) {
+      const before = this.#words;
+      this.#take(2 * size);
+      this.#words.set(before);
     }
-    if (this.#count < this.#starts.length) return;
-    this.#starts = twice(this.#starts);
-    this.#hashes = twice(this.#hashes);
-    const table = new Int32Array(2 * this.#table.length);
+    if (count <= this.#starts.length) return;
+    const most = 2 ** Math.ceil(Math.log2(count));
+    this.#starts = longer(this.#starts, most);
+    this.#hashes = longer(this.#hashes, most);
+    const table = new Int32Array(2 * most);
     const mask = table.length - 1;
     for (let i = 0; i < this.#count; i++) {
       let place = this.#hashes[i]! & mask;
@@ -186,6 +187,11 @@ export class Merged {
       table[place] = i + 1;
     }
     this.#table = table;
+  }
+  /** Memory for so many bytes of records. */
+  #take(bytes: number): void {
+    this.#words = new Int32Array(Math.ceil(bytes / 4));
+    this.#bytes = Buffer.from(this.#words.buffer);
   }
 
   /** A branch has been read, or could not be. */
@@ -207,26 +213,28 @@ export class Merged {
   }
   #inTurn(): Listed {
     const index = new Int32Array(this.#count + 1);
-    index.set(this.#starts.subarray(0, this.#count));
-    index[this.#count] = this.#end;
-    return { index, records: this.#bytes.subarray(0, this.#end) };
+    for (let i = 0; i <= this.#count; i++) index[i] = 4 * this.#begin(i);
+    return { index, records: this.#bytes.subarray(0, 4 * this.#end) };
+  }
+  /** Where a record begins; of the one behind the last, where that ends. */
+  #begin(number: number): number {
+    return number < this.#count ? this.#starts[number]! : this.#end;
   }
   #arrange(before: Places): Listed | undefined {
     const places = before.names();
     const records = Array.from({ length: this.#count }, (_, i) => {
-      const begin = this.#starts[i]!;
-      const end = i + 1 < this.#count ? this.#starts[i + 1]! : this.#end;
-      return { begin, end, place: places.get(nameIn(this.#bytes, this.#view, begin)) ?? -1 };
+      const [begin, end] = [4 * this.#begin(i), 4 * this.#begin(i + 1)];
+      return { begin, end, place: places.get(nameIn(this.#bytes, begin)) ?? -1 };
     });
     let { size } = before;
     for (const record of records) if (record.place < 0) record.place = size++;
     if (size > 2 * records.length + SPARE) return undefined;
     records.sort((a, b) => a.place - b.place);
-    const [index, arranged] = [new Int32Array(size + 1), Buffer.alloc(this.#end)];
+    const [index, arranged] = [new Int32Array(size + 1), Buffer.alloc(4 * this.#end)];
     let [next, end] = [0, 0];
     for (const record of records) {
       while (next <= record.place) index[next++] = end;
-      this.#view.setUint32(record.begin + TO.off, next, true);
+      this.#words[record.begin / 4 + OFF] = next;
       end += this.#bytes.copy(arranged, end, record.begin, record.end);
     }
     while (next <= size) index[next++] = end;
@@ -238,14 +246,14 @@ export class Merged {
 export const isNone = (failure: Errno): boolean => failure === ENOENT || failure === ENOTDIR || failure === ELOOP;
 
 /** The name in a record of fuse_dirent, a character for each of its bytes: to be compared. */
-export const nameIn = (bytes: Buffer, view: DataView, record: number): string => {
+export const nameIn = (bytes: Buffer, record: number): string => {
   const name = record + FUSE_NAME_OFFSET;
-  return bytes.latin1Slice(name, name + view.getUint32(record + TO.namelen, true));
+  return bytes.latin1Slice(name, name + bytes.readUInt32LE(record + TO.namelen));
 };
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-function twice(words: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
-  const larger = new Int32Array(2 * words.length);
-  larger.set(words);
-  return larger;
+function longer(words: Int32Array, length: number): Int32Array<ArrayBuffer> {
+  const all = new Int32Array(length);
+  all.set(words);
+  return all;
 }
