@@ -39,7 +39,7 @@ function dirents(given: readonly Given[]): Buffer {
 }
 function add(merged: Merged, of: Branch, given: readonly Given[]): void {
   const bytes = dirents(given);
-  merged.add(of, bytes, 0, bytes.length);
+  merged.add(of, bytes, bytes.length);
   merged.ended(undefined);
 }
 function told({ records, index }: Listed, place = 0) {

@@ -1,5 +1,14 @@
 /** Directories of branches that are opened, or read, at once: as if one after the other, and nothing is left when it ends in the middle. */
-import { mkdirSync, readdirSync, readlinkSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -171,4 +180,12 @@ test('how many threads there are', () => {
     { read: false, threads: cpus },
     { read: true, threads: 1 },
   ]);
+});
+
+test.each(['seq', 'cosr:2', 'cor:2'])('%s: a directory that no one call of getdents64(2) gives', async (way) => {
+  const names = Array.from({ length: 6000 }, (_, i) => `${'n'.repeat(i % 200)}${i}`);
+  writeFileSync(on('a/first'), '');
+  for (const [i, name] of names.entries()) linkSync(on('a/first'), on(`${i % 2 === 0 ? 'a' : 'c'}/${name}`));
+  const u = serve({ 'func.readdir': way });
+  expect((await listed(u, '')).map(({ name }) => name).sort()).toEqual(['.', '..', 'first', ...names].sort());
 });

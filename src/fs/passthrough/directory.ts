@@ -39,15 +39,6 @@ export class Dirents {
     this.#scratch = scratch;
   }
 
-  /** Calls with all that there is as the kernel gives it: bytes, good during the call, with records of linux_dirent64 between two places. */
-  blocks(fd: number, take: (bytes: Buffer, at: number, end: number) => void): void {
-    const { bytes, dirents, direntsAt } = this.#scratch;
-    for (;;) {
-      const length = done(getdents64(fd, dirents, DIRENTS_ROOM));
-      if (length === 0) return;
-      take(bytes, direntsAt, direntsAt + length);
-    }
-  }
   /** Calls with what comes after the cookie `offset`, one after the other in the same object, while that is answered true. */
   each(fd: number, offset: bigint, visit: (entry: Entry) => boolean): void {
     const { view, bytes, dirents, direntsAt } = this.#scratch;

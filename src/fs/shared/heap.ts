@@ -42,8 +42,8 @@ export class Heap {
     return handle;
   }
 
-  /** A block of at least so many words, all of them 0. ENOMEM. */
-  take(words: number): number {
+  /** A block of at least so many words: all of them 0, or whatever was in it. ENOMEM. */
+  take(words: number, clear = true): number {
     const { cells } = this;
     const size = Math.max(LEAST, words <= 1 ? 0 : 32 - Math.clz32(words - 1));
     if (size >= CLASSES) throw ENOMEM;
@@ -64,7 +64,7 @@ export class Heap {
       release(cells, LOCK);
     }
     cells.reach(at + (1 << size));
-    cells.clear(at, 1 << size);
+    if (clear) cells.clear(at, 1 << size);
     return at;
   }
 

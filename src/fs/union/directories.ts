@@ -73,7 +73,7 @@ export class OpenDirectory implements Places {
   /** What was read. */
   replace({ records, index }: Listed): void {
     const heap = this.#heap;
-    const block = heap.take(index.length + Math.ceil(records.length / 4));
+    const block = heap.take(index.length + Math.ceil(records.length / 4), false);
     heap.put(block, new Uint8Array(index.buffer, index.byteOffset, index.byteLength));
     heap.put(block + index.length, records);
     heap.give(this.#word(OPENED.BLOCK));

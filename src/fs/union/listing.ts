@@ -16,7 +16,7 @@ import type { InodeNumbers } from './inodes.ts';
 import type { Branch, Lower } from './lower.ts';
 import { isNone, type Listed, Merged } from './merged.ts';
 import type { Values } from './options.ts';
-import { closing, openDirectory, Readers, readingWay } from './reading.ts';
+import { closing, openDirectory, Reader, Readers, readingWay } from './reading.ts';
 
 const EMPTY: Listed = { records: new Uint8Array(0), index: new Int32Array(1) };
 
@@ -25,6 +25,7 @@ export class Listing {
   readonly #values: Values;
   readonly #dirents: Dirents;
   readonly #merged: Merged;
+  readonly #reader = new Reader();
   readonly #readers = new Readers();
 
   constructor({
@@ -82,7 +83,7 @@ export class Listing {
       const branch = branches[i]!;
       if (typeof answer === 'number') merged.ended(answer < 0 ? errno(-answer) : this.#add(merged, branch, answer));
       else {
-        merged.add(branch, Buffer.from(answer.buffer, answer.byteOffset, answer.length), 0, answer.length);
+        merged.add(branch, Buffer.from(answer.buffer, answer.byteOffset, answer.length), answer.length);
         merged.ended(undefined);
       }
     }
@@ -90,7 +91,7 @@ export class Listing {
   }
   /** Adds what an open directory of a branch has, and closes it; why it can't be read. */
   #add(merged: Merged, branch: Branch, fd: number): Errno | undefined {
-    return closing(fd, () => this.#dirents.blocks(fd, (bytes, at, end) => merged.add(branch, bytes, at, end)));
+    return this.#reader.read(fd, (bytes, length) => merged.add(branch, bytes, length));
   }
 
   /** Whether a directory has nothing in it on any branch. Why that can't be known of one that has it. */

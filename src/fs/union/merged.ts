@@ -96,25 +96,25 @@ export class Merged {
     return this;
   }
 
-  /** Adds what a call of getdents64(2) has given, of one branch: records of linux_dirent64 from `at` to `end`. */
-  add(branch: Branch, from: Buffer, at: number, end: number): void {
-    this.#makeRoom(end - at);
+  /** Adds what a call of getdents64(2) has given, of one branch: so many bytes of records of linux_dirent64. */
+  add(branch: Branch, from: Buffer, length: number): void {
+    this.#makeRoom(length);
     const view = viewOf(from);
     const [words, table, hashes] = [this.#words, this.#table, this.#hashes];
     const mask = table.length - 1;
     const seed = this.#numbers.seed(branch);
-    while (at < end) {
+    for (let at = 0; at < length; ) {
       const next = at + view.getUint16(at + FROM.d_reclen, true);
       const name = at + FROM.d_name;
       // The NUL is among the last eight bytes: what follows it is padding, and may be anything.
       let nul = Math.max(name, next - 8);
       while (from[nul] !== 0) nul++;
-      const length = nul - name;
+      const bytes = nul - name;
       // The name goes to where the next record's is: the record is there if it is counted.
       const record = this.#end;
       let to = record + NAME;
       let hash = SEED;
-      for (let left = length; left > 0; left -= 4) {
+      for (let left = bytes; left > 0; left -= 4) {
         const word = view.getInt32(nul - left, true) & (left < 4 ? (1 << (8 * left)) - 1 : -1);
         words[to++] = word;
         hash = Math.imul(hash ^ word, FACTOR);
@@ -122,7 +122,7 @@ export class Merged {
       }
       let place = hash & mask;
       let other = table[place]!;
-      while (other !== 0 && !(hashes[other - 1] === hash && this.#same(this.#starts[other - 1]!, record, length))) {
+      while (other !== 0 && !(hashes[other - 1] === hash && this.#same(this.#starts[other - 1]!, record, bytes))) {
         place = (place + 1) & mask;
         other = table[place]!;
       }
@@ -135,7 +135,7 @@ export class Merged {
         this.#end = FUSE_REC_ALIGN(to * 4) / 4;
         words[record + OFF] = number + 1;
         words[record + OFF + 1] = 0;
-        words[record + NAMELEN] = length;
+        words[record + NAMELEN] = bytes;
         const type = from[at + FROM.d_type]!;
         words[record + TYPE] = type;
         const ino = at + FROM.d_ino;

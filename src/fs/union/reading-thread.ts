@@ -1,16 +1,14 @@
 /** A thread that opens and reads directories of branches, one after the other, until it is told nothing more. @see reading.ts */
 import { parentPort } from 'node:worker_threads';
 import { unmapAll } from '../../abi/memory.ts';
-import { Dirents } from '../passthrough/directory.ts';
 import { Scratch } from '../passthrough/scratch.ts';
 import { Lower } from './lower.ts';
 import { Options } from './options.ts';
-import { type Answer, closing, openDirectory, type Task } from './reading.ts';
+import { type Answer, openDirectory, Reader, type Task } from './reading.ts';
 
-const scratch = new Scratch();
-const dirents = new Dirents(scratch);
+const reader = new Reader();
 const { values } = new Options();
-const lower = new Lower(values, Math.random, scratch);
+const lower = new Lower(values, Math.random, new Scratch());
 
 parentPort!.on('message', (task: Task | undefined) => {
   if (task !== undefined) return parentPort!.postMessage(answer(task));
@@ -23,6 +21,6 @@ function answer({ root, path, follow, read }: Task): Answer {
   const fd = openDirectory(lower, { fd: root }, path);
   if (fd < 0 || !read) return fd;
   const all: Uint8Array[] = [];
-  const failure = closing(fd, () => dirents.blocks(fd, (bytes, at, end) => all.push(bytes.slice(at, end))));
+  const failure = reader.read(fd, (bytes, length) => all.push(Uint8Array.prototype.slice.call(bytes, 0, length)));
   return failure === undefined ? Buffer.concat(all) : -failure.errno;
 }

@@ -14,9 +14,11 @@
 import { availableParallelism } from 'node:os';
 import type { Worker } from 'node:worker_threads';
 import { EIO, ENOTCONN, type Errno } from '../../abi/errno.ts';
-import { closeQuietly, fcntlAt } from '../../abi/files.ts';
+import { closeQuietly, fcntlAt, getdents64 } from '../../abi/files.ts';
+import { Memory } from '../../abi/memory.ts';
 import { F_DUPFD_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../abi/posix.ts';
 import { startWorker } from '../../abi/worker.ts';
+import { done } from '../passthrough/scratch.ts';
 import type { Branch, Lower } from './lower.ts';
 import type { Values } from './options.ts';
 
@@ -37,6 +39,29 @@ export function closing(fd: number, read: () => void): Errno | undefined {
     return error as Errno;
   } finally {
     closeQuietly(fd);
+  }
+}
+
+/**
+ * Bytes that a call of getdents64(2) gives at most: a large directory is read in few pieces. In pieces of 32 KiB, with merging in between, the
+ * listing of 10,000 names takes 1.06 times the CPU time.
+ */
+const ROOM = 262_144;
+
+/** Reads directories as the kernel tells them. */
+export class Reader {
+  readonly #memory = new Memory(ROOM);
+  readonly #bytes = Buffer.from(this.#memory.buffer);
+
+  /** Calls with all that there is: records of linux_dirent64, so many bytes, good during the call. Closes the directory; why it can't be read. */
+  read(fd: number, take: (bytes: Buffer, length: number) => void): Errno | undefined {
+    return closing(fd, () => {
+      for (;;) {
+        const length = done(getdents64(fd, this.#memory.address, ROOM));
+        if (length === 0) return;
+        take(this.#bytes, length);
+      }
+    });
   }
 }
 
