@@ -223,6 +223,7 @@ export const STATX_TYPE = 1;
 export const STATX_BASIC_STATS = 0x7ff;
 export const STATX_BTIME = 0x800;
 export const STATX_DIOALIGN = 0x2000;
+export const STATX_ATTR_ENCRYPTED = 0x800;
 
 // poll(2): fuse_poll_in.events, fuse_poll_out.revents
 export const POLLIN = 0x0001;

@@ -18,6 +18,7 @@
 //  readdir       opendir + readdir to the end + closedir of a directory of 1000 files
 //  listN         the same, without looking up the path each time, over a directory of N files, which is made on first
 //                use by mknod(2) where there is none
+//  changedN      the same after a mknod + unlink in that directory, so that no listing of before is that of now
 //  read4k        pread of 4 KiB at a random 4 KiB-aligned offset of a 64 MiB file, O_DIRECT when possible
 //  write4k       pwrite likewise
 //  read1m        the same of 1 MiB; any of the four with "buffered_" before it is never O_DIRECT, and finds the file in
@@ -51,7 +52,7 @@ static int g_threads;
 static double g_seconds;
 static char g_base[3000];
 static int g_direct = -1;
-static int g_list;
+static int g_list, g_changed;
 static long g_entries = NFILES;
 static size_t g_bs;
 static pthread_barrier_t g_bar;
@@ -235,6 +236,7 @@ static uint64_t op_rename(struct th *t)
 }
 static uint64_t op_readdir(struct th *t)
 {
+	if (g_changed && (mknodat(t->fd, t->p2, S_IFREG | 0644, 0) || unlinkat(t->fd, t->p2, 0))) die("change", t->p2);
 	DIR *d = t->fd < 0 ? opendir(t->p1) : fdopendir(openat(t->fd, ".", O_RDONLY | O_DIRECTORY));
 	if (!d) die("opendir", t->p1);
 	long n = 0;
@@ -354,7 +356,9 @@ int main(int argc, char **argv)
 	else if (!strcmp(o, "mkdir_rmdir")) g_fn = op_mkdir, pertd = 1;
 	else if (!strcmp(o, "rename")) g_fn = op_rename, pertd = 1;
 	else if (!strcmp(o, "readdir")) g_fn = op_readdir, need_files();
-	else if (!strncmp(o, "list", 4) && (g_entries = atol(o + 4)) > 0) g_fn = op_readdir, g_list = 1, need_list(g_entries);
+	else if ((!strncmp(o, "list", 4) && (g_entries = atol(o + 4)) > 0)
+		|| (!strncmp(o, "changed", 7) && (g_changed = 1, g_entries = atol(o + 7)) > 0))
+		g_fn = op_readdir, g_list = 1, need_list(g_entries);
 	else if (!strcmp(o, "read4k") || !strcmp(o, "read1m")) g_fn = op_read, io = 1;
 	else if (!strcmp(o, "write4k") || !strcmp(o, "write1m")) g_fn = op_write, io = 1, flags = O_RDWR;
 	else if (!strncmp(o, "seqread", 7)) g_fn = op_seqread, io = 2;
@@ -383,7 +387,10 @@ int main(int argc, char **argv)
 				if (fd < 0) die("create", t->p1);
 				close(fd);
 			}
-		} else if (g_fn == op_readdir) snprintf(t->p1, sizeof t->p1, "%s/%s", g_base, g_list ? o : "files");
+		} else if (g_list) {
+			snprintf(t->p1, sizeof t->p1, "%s/list%ld", g_base, g_entries);
+			snprintf(t->p2, sizeof t->p2, "x%d", i);
+		} else if (g_fn == op_readdir) snprintf(t->p1, sizeof t->p1, "%s/files", g_base);
 		if (g_list) t->fd = open(t->p1, O_PATH | O_DIRECTORY);
 		if (io) {
 			if (posix_memalign((void **)&t->buf, 4096, 1 << 20)) return 2;

@@ -17,6 +17,7 @@ const OPERATIONS = [
   'mkdir_rmdir',
   'readdir',
   'list10000',
+  'changed10000',
   'read4k',
   'write4k',
   'seqread',

@@ -35,6 +35,9 @@ export const statfsIn = (view: DataView, at: number) => ({
   namelen: count(view, at + AT.f_namelen),
 });
 
+/** What filesystem it is, as a number that is known of it. */
+export const typeIn = (view: DataView, at: number): number => view.getUint32(at + AT.f_type, true);
+
 /** Whether it is mounted read-only. */
 export const readonlyIn = (view: DataView, at: number): boolean =>
   (view.getUint32(at + AT.f_flags, true) & ST_RDONLY) !== 0;

@@ -5,7 +5,8 @@
  * many empty places: where there are more, all places are given anew (merged.ts). Whether branches are read one after the other or at once
  * (reading.ts), what is merged is the same: the first that has a name shows it.
  *
- * The snapshot is kept as READDIR tells it (directories.ts), so that an answer is a copy of a part of it.
+ * The snapshot is kept as READDIR tells it (directories.ts), so that an answer is a copy of a part of it. Some are remembered for
+ * who opens the directory next (remembered.ts).
  */
 import { type Errno, errno } from '../../abi/errno.ts';
 import type { DirectoryReply } from '../../protocol/dirent.ts';
@@ -17,6 +18,7 @@ import type { Branch, Lower } from './lower.ts';
 import { isNone, type Listed, Merged } from './merged.ts';
 import type { Values } from './options.ts';
 import { closing, openDirectory, Reader, Readers, readingWay } from './reading.ts';
+import { Remembered } from './remembered.ts';
 
 const EMPTY: Listed = { records: new Uint8Array(0), index: new Int32Array(1) };
 
@@ -25,6 +27,7 @@ export class Listing {
   readonly #values: Values;
   readonly #dirents: Dirents;
   readonly #merged: Merged;
+  readonly #remembered: Remembered;
   readonly #reader = new Reader();
   readonly #readers = new Readers();
 
@@ -38,6 +41,7 @@ export class Listing {
     this.#values = values;
     this.#dirents = new Dirents(scratch);
     this.#merged = new Merged(numbers);
+    this.#remembered = new Remembered(lower, values, scratch);
   }
   /** Ends the threads that read. */
   close(): void {
@@ -63,12 +67,19 @@ export class Listing {
     const { branches } = this.#lower;
     const way = readingWay(this.#values['func.readdir']);
     if (way !== undefined && branches.length > 1) return this.#readAtOnce(open, branches, path, way);
+    // Of one that is read again names keep their places: that is this handle's alone.
+    const known = open.read ? undefined : this.#remembered.get(path);
+    if (known !== undefined) return open.replace(known);
     const merged = this.#merged.begin(path);
+    this.#remembered.begin();
     for (const branch of branches) {
       const fd = openDirectory(this.#lower, branch, path);
+      this.#remembered.found(fd);
       merged.ended(fd < 0 ? errno(-fd) : this.#add(merged, branch, fd));
     }
-    open.replace(merged.all(open));
+    const listed = merged.all(open);
+    if (!open.read && merged.isWhole) this.#remembered.keep(path, listed);
+    open.replace(listed);
   }
   async #readAtOnce(
     open: OpenDirectory,

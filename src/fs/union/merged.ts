@@ -203,6 +203,11 @@ export class Merged {
     }
   }
 
+  /** Whether it was read on every branch that has it. */
+  get isWhole(): boolean {
+    return this.#failed === 0;
+  }
+
   /**
    * All of it, each at the place that its name had before, others behind all that were there. Where that would leave many places empty, all are
    * given anew. The last error, where more branches could not be read than could; ENOENT, where none has the directory.
