@@ -211,6 +211,7 @@ function* callSource(name: string, row: Operation): Generator<string> {
     'entries plus': ',entries(c,s,a.size,true)',
   };
   const call = (as: string) => `f.${as}(q,a${row.reply ? reply[row.reply] : ''})`;
+  if (row.never) yield `if(c.promises('${row.never}'))return ${-ENOSYS.errno};`;
   yield row.session ? 'const f=c.own;' : 'const f=c.filesystem;';
   yield `let r;if(f.${method}!==undefined)r=${call(method)};`;
   if (row.or) yield `else if(f.${row.or}!==undefined)r=${call(row.or)};`;

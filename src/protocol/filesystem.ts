@@ -154,7 +154,7 @@ export interface Filesystem {
   poll?: Method<'POLL'>;
   /** fallocate(2); `mode` FALLOC_FL_ flags. EOPNOTSUPP for those not served. */
   fallocate?: Method<'FALLOCATE'>;
-  /** SEEK_DATA and SEEK_HOLE. ENXIO past the end. lseek(2). */
+  /** SEEK_DATA and SEEK_HOLE. ENXIO past the end. Not asked where WRITEBACK_CACHE was promised. lseek(2). */
   lseek?: Method<'LSEEK'>;
   /** Copies within the filesystem and says how much. Serves both forms. copy_file_range(2). */
   copy_file_range?(request: Request, args: Args<'COPY_FILE_RANGE_64'>): Answerable<Result<'COPY_FILE_RANGE_64'>>;

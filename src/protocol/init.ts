@@ -31,7 +31,8 @@ export const PROMISES: Readonly<Record<Promised, string>> = {
     'the system.posix_acl_* xattrs are served and kept in step with the mode; brings DONT_MASK and default_permissions',
   HANDLE_KILLPRIV: 'write, truncate and chown clear setuid, setgid and security.capability',
   HANDLE_KILLPRIV_V2: 'the same, when WRITE_KILL_SUIDGID, FATTR_KILL_SUIDGID or OPEN_KILL_SUIDGID says so',
-  WRITEBACK_CACHE: 'the kernel owns size and times of a file that is open; reads come on write-only handles too',
+  WRITEBACK_CACHE:
+    'the kernel owns size and times of a file that is open; reads come on write-only handles too; to SEEK_DATA and SEEK_HOLE all is data, as only the kernel knows what it has yet to write',
   CACHE_SYMLINKS: "a symlink's target may be cached until its inode is invalidated",
   EXPLICIT_INVAL_DATA: 'cached data is dropped only when the filesystem says so; replaces AUTO_INVAL_DATA',
   NO_OPEN_SUPPORT: 'files need no open: OPEN is answered ENOSYS once, and comes no more',

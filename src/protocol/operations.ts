@@ -68,6 +68,8 @@ export interface Operation {
   readonly absent?: Readonly<Record<string, number>>;
   /** The promise under which an absent method answers ENOSYS after all. */
   readonly unless?: InitFlag;
+  /** The promise under which it is the kernel's alone: ENOSYS, whoever would serve it. */
+  readonly never?: InitFlag;
   /** The struct before a negotiated extension: chosen by the session, not by the opcode. */
   readonly compat?: true;
 }
@@ -189,7 +191,8 @@ export const operations = {
     or: 'readdir',
   },
   RENAME2: { code: 45, in: f.fuse_rename2_in, names: ['oldname', 'newname'], method: 'rename' },
-  LSEEK: { code: 46, in: f.fuse_lseek_in, past: { offset: 'ENXIO' }, out: f.fuse_lseek_out },
+  // What the kernel has not written yet nobody else finds, and it does not write it for this: fs/fuse/file.c: fuse_lseek.
+  LSEEK: { code: 46, in: f.fuse_lseek_in, past: { offset: 'ENXIO' }, out: f.fuse_lseek_out, never: 'WRITEBACK_CACHE' },
   COPY_FILE_RANGE: {
     code: 47,
     in: f.fuse_copy_file_range_in,

@@ -119,6 +119,25 @@ say('mapped')`;
   expect(below('m').slice(4092, 4100)).toBe('\0\0both\0\0');
 });
 
+kernelTest('writeback: what is still to be written is data to who looks for holes, and is copied', async () => {
+  await using m = await traced({ writeback: true });
+  const script = `
+import shutil, subprocess
+held = []
+for name, size in [('short', 10), ('sparse', 1 << 20), ('long', 100_000)]:
+    f = os.open(P(name), os.O_CREAT | os.O_RDWR)
+    held.append(f)                      # close(2) would write it
+    os.ftruncate(f, size)
+    os.pwrite(f, b'text', size // 2)
+    copy = P('copy of ' + name)
+    subprocess.run(['cp', '--sparse=auto', P(name), copy], check=True)
+    say([result(os.lseek, f, size // 2, os.SEEK_DATA) == size // 2, result(os.lseek, f, size, os.SEEK_DATA), os.lseek(f, 0, os.SEEK_HOLE) == size,
+         slurp(copy) == slurp(name), slurp(name).count('text')])`;
+  const all = [true, 'ENXIO', true, true, 1];
+  expect(await python(m.dir, script)).toEqual([all, all, all]);
+  expect(m.asked.filter((each) => each === 'LSEEK')).toHaveLength(1);
+});
+
 kernelTest(
   'writeback: two mounts of one source see what the other has closed, and lose nothing of their own',
   async () => {

@@ -39,7 +39,16 @@ for (const way of WAYS) {
     async () => {
       await using other = await native(kind);
       await using m = await passthrough(way);
-      const args = ['-B', at('../random/instep.py'), m.dir, other.dir, kind, `${seed}`, `${steps}`, every];
+      const args = [
+        '-B',
+        at('../random/instep.py'),
+        m.dir,
+        other.dir,
+        `${kind}${writeback ? '+writeback' : ''}`,
+        `${seed}`,
+        `${steps}`,
+        every,
+      ];
       const counts = Object.values(
         JSON.parse(await run(PYTHON, args, { timeout: patience(steps) })) as Record<string, [number, number]>,
       );

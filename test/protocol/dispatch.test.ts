@@ -196,6 +196,12 @@ describe.each(SHAPES)('in the shape of a %s', (shape) => {
     });
   });
 
+  test('LSEEK answers ENOSYS where the kernel has what is not written yet, whoever would serve it', () => {
+    const lseek = () => ({ offset: 1 });
+    expect(ask({ lseek }, encodeRequest('LSEEK'), shape).answer).toBe(8);
+    expect(ask({ lseek, promises: ['WRITEBACK_CACHE'] }, encodeRequest('LSEEK'), shape).answer).toBe(failsWith(ENOSYS));
+  });
+
   describe('past 2^53 the answer is that of Linux', () => {
     const everything = new Proxy(
       {},

@@ -4,8 +4,8 @@ Random operations in step on two filesystems, which must answer the same.
   instep.py MOUNT NATIVE KIND SEED STEPS [EVERY [BRANCHES...]]
 
 Both directories are roots of empty mounts of their own; KIND says what the native one is: tmpfs or ext4, with
-"+merged" behind it where the mount is of several such directories as one. Two
-processes, each in its directory by chroot(2), make the same operations: what they choose comes from the seed
+"+merged" behind it where the mount is of several such directories as one, "+writeback" where the kernel gathers its
+writes. Two processes, each in its directory by chroot(2), make the same operations: what they choose comes from the seed
 and from what they were answered, so they stay in step for as long as the answers are equal. Each writes what it
 did and saw, a line a step, and every EVERY steps (default 100) all of its tree. This process compares the lines,
 and at the first difference prints the steps before it. With BRANCHES the mount is a union, whose branches are set to
