@@ -183,33 +183,50 @@ test('docs/caching.md has a cell for each row and column, and no other', () => {
 /** The columns that are measured. Over the ring, by threads, the two in which they could differ. */
 const measured = TRANSPORT === 'uring' ? ['auto', 'always, watch'] : Object.keys(COLUMNS);
 
+/** What the page says of a row; undefined where it says nothing. */
+function expected(column: string, row: string): Old | undefined {
+  const cells = written.get(row)!;
+  const cell = cells.get(column) as Old | '';
+  if (cell === '') return undefined;
+  // Who watches looks until all is new: what is not kept in the first place was so at once.
+  return COLUMNS[column]!.watch && cell === 'never' && cells.get('always') === 'never' ? 'a moment' : cell;
+}
+
 describe('for how long', () => {
-  const found = new Map<string, Old>();
-  beforeAll(async () => {
-    if (lacking !== undefined) return;
-    await using lower = await native('ext4');
+  const found = new Map<string, Old | undefined>();
+  /** Measures columns at once. */
+  async function find(lower: string, columns: readonly string[]): Promise<void> {
     const measuring: (readonly [column: string, (row: string) => string, Measuring])[] = [];
-    for (const column of measured) {
+    for (const column of columns) {
       const wishes = COLUMNS[column]!;
-      const requests = await measure(lower.dir, { ...wishes, kernelPassthrough: false }, ROWS);
+      const requests = await measure(lower, { ...wishes, kernelPassthrough: false }, ROWS);
       measuring.push([column, (row) => row, requests]);
       if (wishes.writeback) continue;
-      measuring.push([column, byTheKernel, await measure(lower.dir, { ...wishes, kernelPassthrough: true }, DATA)]);
+      measuring.push([column, byTheKernel, await measure(lower, { ...wishes, kernelPassthrough: true }, DATA)]);
     }
     for (const [column, named, each] of measuring)
       for (const [row, old] of Object.entries(await each.result())) found.set(`${column}: ${named(row)}`, old);
     // The last one first: each is held to what there was when it began.
     for (const [, , each] of measuring.reverse()) await each[Symbol.asyncDispose]();
+  }
+  const rows = [...written.keys()];
+  const isAsWritten = (column: string) =>
+    rows.every((row) => [undefined, found.get(`${column}: ${row}`)].includes(expected(column, row)));
+  beforeAll(async () => {
+    if (lacking !== undefined) return;
+    await using lower = await native('ext4');
+    await find(lower.dir, measured);
+    // Anything that it keeps the kernel may drop for want of memory: once more, then.
+    const others = measured.filter((column) => !isAsWritten(column));
+    if (others.length > 0) console.log('once more:', others);
+    await find(lower.dir, others);
   }, 90_000);
   for (const column of measured)
-    for (const [row, cells] of written) {
-      const cell = cells.get(column)!;
-      if (cell === '') continue;
-      // Who watches looks until all is new: what is not kept in the first place was so at once.
-      const moment = COLUMNS[column]!.watch && cell === 'never' && cells.get('always') === 'never';
-      const expected = moment ? 'a moment' : cell;
-      kernelTest(`cache ${column}: ${row} can be old: ${cell}`, async () =>
-        expect(found.get(`${column}: ${row}`)).toBe(expected),
+    for (const row of rows) {
+      const cell = expected(column, row);
+      if (cell === undefined) continue;
+      kernelTest(`cache ${column}: ${row} can be old: ${written.get(row)!.get(column)}`, async () =>
+        expect(found.get(`${column}: ${row}`)).toBe(cell),
       );
     }
 });
