@@ -81,17 +81,18 @@ export function start(
 /** A new empty directory. */
 export const temporary = (name = 'rawfuse-'): string => mkdtempSync(join(tmpdir(), name));
 
-/** Descriptors of this process by what they are. */
-function descriptors(): string[] {
-  return readdirSync('/proc/self/fd').flatMap((fd) => {
+/** What this process has open, of what has such a path. */
+const openFiles = (is: (path: string) => boolean): string[] =>
+  readdirSync('/proc/self/fd').flatMap((fd) => {
     try {
-      const target = readlinkSync(`/proc/self/fd/${fd}`);
-      return target.includes('/dev/fuse') ? [target] : [];
+      const path = readlinkSync(`/proc/self/fd/${fd}`);
+      return is(path) ? [path] : [];
     } catch {
-      return []; // the one that read the directory
+      return []; // that by which they were listed
     }
   });
-}
+export const openBelow = (directory: string): string[] => openFiles((path) => path.startsWith(`${directory}/`));
+const openDevices = (): string[] => openFiles((path) => path.includes('/dev/fuse'));
 
 export interface TestMount extends AsyncDisposable {
   readonly mount: Mount;
@@ -126,7 +127,7 @@ export async function mounted(
   { watchdog = WATCHDOG, leaks = true, nodes = (filesystem as Partial<Counting>).nodes }: Watch = {},
 ): Promise<TestMount> {
   const dir = temporary();
-  const before = descriptors();
+  const before = openDevices();
   const mine = await mountOver(filesystem, dir, options);
   // Not a timer: a thread that blocks on its own mount fires none. It says so first: its end may be seen after that of the mount.
   const bite = `${dir}-aborted`;
@@ -163,7 +164,7 @@ export async function mounted(
         mountEntries().filter(({ path }) => path === dir),
         'mounts',
       ).toEqual([]);
-      expect(descriptors(), 'descriptors').toEqual(before);
+      expect(openDevices(), 'descriptors').toEqual(before);
     },
   };
 }

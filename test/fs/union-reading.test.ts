@@ -1,14 +1,5 @@
 /** Directories of branches that are opened, or read, at once: as if one after the other, and nothing is left when it ends in the middle. */
-import {
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  readlinkSync,
-  realpathSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { linkSync, mkdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -18,7 +9,7 @@ import { seeded } from '../../src/fs/union/policies.ts';
 import { Readers, readingWay } from '../../src/fs/union/reading.ts';
 import type { Dirent } from '../../src/protocol/dirent.ts';
 import { seed } from '../random/random.ts';
-import { temporary, until } from '../support.ts';
+import { openBelow, temporary, until } from '../support.ts';
 import { at, Client, Told } from './union-support.ts';
 
 const BRANCHES = ['a', 'b', 'c', 'd'];
@@ -39,15 +30,8 @@ const serve = (options: Record<string, string> = {}) => {
   made.push(fs);
   return new Client(fs);
 };
-/** Descriptors of what is below: threads have others of their own. */
-const descriptors = () =>
-  readdirSync('/proc/self/fd').filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(dir);
-    } catch {
-      return false; // that of this listing
-    }
-  }).length;
+/** Threads have others of their own. */
+const descriptors = () => openBelow(dir).length;
 
 /** Reads an open directory from its beginning; the entries, when they are there. */
 async function entries(u: Client, fh: number): Promise<Dirent[]> {

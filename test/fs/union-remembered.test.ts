@@ -4,9 +4,9 @@
  */
 import { spawnSync } from 'node:child_process';
 import {
-  closeSync,
   linkSync,
   mkdirSync,
+  mkdtempSync,
   realpathSync,
   renameSync,
   rmdirSync,
@@ -16,22 +16,23 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { EIO } from '../../src/abi/errno.ts';
 import { fuse_statx } from '../../src/abi/fuse.ts';
 import { UnionFs } from '../../src/fs/index.ts';
 import { Scratch } from '../../src/fs/passthrough/scratch.ts';
-import { Reader } from '../../src/fs/union/reading.ts';
+import { Getdents } from '../../src/fs/union/reading.ts';
 import type { Dirent } from '../../src/protocol/dirent.ts';
 import { Random, seed } from '../random/random.ts';
-import { temporary } from '../support.ts';
+import { openBelow } from '../support.ts';
 import { at, Client, Told } from './union-support.ts';
 
 const BRANCHES = ['a', 'b', 'c'];
 const now = Date.now.bind(Date);
-const { read } = Reader.prototype;
+const { read } = Getdents.prototype;
 /** Longer than what a directory must have been left alone. */
 const LATER = 10_000;
 let dir: string;
@@ -42,27 +43,37 @@ const on = (path: string) => join(dir, path);
 const serve = (branches = BRANCHES.map(on).join(':'), options: Record<string, string> = {}) =>
   new Client(new UnionFs({ branches, options: { minfreespace: '0', ...options } }));
 
+/** Where branches are: in memory, and where temporary files lie. */
+const PLACES = [...new Set(['/dev/shm', tmpdir()])];
+let place = PLACES[0]!;
 beforeEach(() => {
-  dir = realpathSync(temporary());
-  for (const branch of BRANCHES) mkdirSync(on(branch));
+  dir = realpathSync(mkdtempSync(join(place, 'rawfuse-')));
+  mkdirSync(on('outside'));
+  writeFileSync(on('outside/empty'), '');
+  for (const branch of BRANCHES) make(branch);
   for (const branch of 'ab') {
-    mkdirSync(on(`${branch}/d`));
+    make(`${branch}/d`);
     for (const name of ['x', 'both', `of ${branch}`]) writeFileSync(on(`${branch}/d/${name}`), '');
   }
-  mkdirSync(on('outside'));
   u = serve();
   reads = 0;
-  vi.spyOn(Reader.prototype, 'read').mockImplementation(function (this: Reader, ...args) {
+  vi.spyOn(Getdents.prototype, 'read').mockImplementation(function (this: Getdents, ...args) {
     reads++;
-    return read.apply(this, args);
+    read.apply(this, args);
   });
   later(LATER);
 });
 afterEach(() => {
   u.fs.destroy();
+  expect(openBelow(dir)).toEqual([]);
   vi.restoreAllMocks();
   rmSync(dir, { recursive: true });
 });
+/** Makes a directory with so many names, of which this says nothing, that it is worth remembering. */
+function make(path: string): void {
+  mkdirSync(on(path), { recursive: true });
+  for (let i = 0; i < 80; i++) linkSync(on('outside/empty'), on(`${path}/.${'n'.repeat(200)}${i}`));
+}
 /** As if all that is there had been left alone for so long, in ms. Before a change a tick of the filesystem's clock has to pass, all the same. */
 function later(ms: number): void {
   vi.spyOn(Date, 'now').mockImplementation(() => now() + ms);
@@ -138,7 +149,7 @@ os.link(f'/proc/self/fd/{fd}', ${quoted(on('a/d/new'))}, src_dir_fd=0, follow_sy
   },
   'the directory is another one': {
     before: () => {
-      mkdirSync(on('outside/d'));
+      make('outside/d');
       writeFileSync(on('outside/d/new'), '');
     },
     change: () => {
@@ -184,7 +195,13 @@ const exchange = (one: string, other: string) =>
 libc = ctypes.CDLL(None, use_errno=True)
 assert libc.renameat2(-100, ${quoted(one)}.encode(), -100, ${quoted(other)}.encode(), 2) == 0, ctypes.get_errno()`);
 
-describe('what is not what it was is read', () => {
+describe.each(PLACES)('what is not what it was is read, in %s', (where) => {
+  beforeAll(() => {
+    place = where;
+  });
+  afterAll(() => {
+    place = PLACES[0]!;
+  });
   test.each(Object.entries(CHANGES))('%s', async (_, { before, change }) => {
     before?.();
     const first = listed();
@@ -206,7 +223,7 @@ describe('what is not what it was is read', () => {
     // Within one tick.
     for (let i = 0; one === '' || `${times(`c/${one}/d`)}` !== `${times(`c/${other}/d`)}`; i++) {
       [one, other] = [`one ${i}`, `other ${i}`];
-      for (const each of [one, other]) mkdirSync(on(`c/${each}/d`), { recursive: true });
+      for (const each of [one, other]) make(`c/${each}/d`);
       linkSync(on('a/d/x'), on(`c/${other}/d/new`));
       mkdirSync(on(`c/${one}/d/old`));
     }
@@ -252,7 +269,7 @@ describe('what is not what it was is read', () => {
   test('at random', async () => {
     const random = new Random(seed);
     const some = <T>(from: readonly T[]) => from[random.next() % from.length]!;
-    const place = () => on(`${some(BRANCHES)}/${some(['', 'd', 'd/e'])}/${some(['x', 'y', 'both', 'd', 'e'])}`);
+    const any = () => `${some(BRANCHES)}/${some(['', 'd', 'd/e'])}/${some(['x', 'y', 'both', 'd', 'e'])}`;
     let remembered = 0;
     for (let i = 0; i < 60; i++) {
       const path = some(['', 'd', 'd/e', 'd/e/d']);
@@ -261,10 +278,11 @@ describe('what is not what it was is read', () => {
       const expected = attempt(() => fresh(path));
       expect(typeof now === 'object' ? now.all : now, `seed ${seed}, step ${i}: ${path}`).toEqual(expected);
       await sleep(15);
-      const [from, to] = [place(), place()];
+      const made = any();
+      const [from, to] = [on(any()), on(made)];
       const kind = random.next() % 6;
       attempt(() => {
-        if (kind === 0) mkdirSync(to);
+        if (kind === 0) make(made);
         else if (kind === 1) writeFileSync(to, '');
         else if (kind === 2) renameSync(from, to);
         else if (kind === 3 && BRANCHES.every((branch) => from !== on(branch))) rmSync(from, { recursive: true });
@@ -305,25 +323,31 @@ describe('what is not remembered', () => {
     after(2900);
     notTwice();
   });
-  test('one on a filesystem that does not tell of changes', () => {
-    u.fs.set('branches', `${on('a')}:/proc=RO`);
-    notTwice('sys');
-  });
-  test('one whose names are encrypted', () => {
-    const { offset } = fuse_statx;
-    // As statx(2) would say: there is no such filesystem here.
+  const { statAt, statfsAt } = new Scratch();
+  // As statx(2) and statfs(2) would say.
+  const say = (at: number, what: (value: number) => number) => {
     const { getUint32 } = DataView.prototype;
     vi.spyOn(DataView.prototype, 'getUint32').mockImplementation(function (this: DataView, place, little) {
       const value = getUint32.call(this, place, little);
-      return place === statxAt + offset.attributes ? value | 0x800 : value;
+      return place === at ? what(value) : value;
     });
+  };
+  test('one on a filesystem that may not tell of changes', () => {
+    say(statfsAt, () => 0x6573_5546); // FUSE
     notTwice();
   });
-  const statxAt = new Scratch().statAt;
+  test('one whose names are encrypted', () => {
+    say(statAt + fuse_statx.offset.attributes, (value) => value | 0x800);
+    notTwice();
+  });
+  test('a small one, which is read as fast', () => {
+    for (const branch of 'ab') mkdirSync(on(`${branch}/d/small`));
+    for (let i = 0; i < 50; i++) writeFileSync(on(`a/d/small/${i}`), '');
+    notTwice('d/small');
+  });
   test('one that can’t be read on a branch', () => {
-    vi.mocked(Reader.prototype.read).mockImplementationOnce((fd) => {
-      closeSync(fd);
-      return EIO;
+    vi.mocked(Getdents.prototype.read).mockImplementationOnce(() => {
+      throw EIO;
     });
     expect(listed().names).not.toContain('of a');
     expect(listed().names).toContain('of a');

@@ -1,5 +1,5 @@
 /** A mount of UnionFs for a test, over directories of a filesystem of its own, or any. */
-import { chmodSync, mkdirSync, readdirSync, readlinkSync, rmdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { UnionFs, type UnionOptions } from '../../src/fs/index.ts';
@@ -8,7 +8,7 @@ import { type Mount, mount } from '../../src/mount.ts';
 import type { MountOptions } from '../../src/options.ts';
 import type { Hooks } from '../../src/serve.ts';
 import { type Kind, native } from '../random/native.ts';
-import { mounted, temporary } from '../support.ts';
+import { mounted, openBelow, temporary } from '../support.ts';
 import { assertTransport, over } from '../transport.ts';
 
 /** How long one mount may serve, in ms. */
@@ -95,21 +95,10 @@ async function onThreads(filesystem: UnionOptions, directory: string, options: M
     await m.unmount({ lazy: true });
     await m.closed;
     rmdirSync(dir);
-    expect(descriptors(directory), 'descriptors left open').toEqual([]);
+    expect(openBelow(directory), 'descriptors left open').toEqual([]);
   };
   return { mount: m, dir, filesystem: undefined, end };
 }
-/** Open files below a directory. */
-const descriptors = (directory: string): string[] =>
-  readdirSync('/proc/self/fd').flatMap((fd) => {
-    try {
-      const to = readlinkSync(`/proc/self/fd/${fd}`);
-      return to.startsWith(`${directory}/`) ? [to] : [];
-    } catch {
-      return []; // that by which they were listed
-    }
-  });
-
 function empty() {
   const dir = temporary();
   return { dir, [Symbol.asyncDispose]: async () => rmSync(dir, { recursive: true }) };

@@ -73,7 +73,7 @@ export class OpenDirectory implements Places {
   /** What was read. */
   replace({ records, index }: Listed): void {
     const heap = this.#heap;
-    const block = heap.take(index.length + Math.ceil(records.length / 4), false);
+    const block = heap.take(index.length + Math.ceil(records.length / 4), false); // what is read of it is put there now
     heap.put(block, new Uint8Array(index.buffer, index.byteOffset, index.byteLength));
     heap.put(block + index.length, records);
     heap.give(this.#word(OPENED.BLOCK));

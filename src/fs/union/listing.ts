@@ -9,6 +9,7 @@
  * who opens the directory next (remembered.ts).
  */
 import { type Errno, errno } from '../../abi/errno.ts';
+import { closeQuietly } from '../../abi/files.ts';
 import type { DirectoryReply } from '../../protocol/dirent.ts';
 import { Dirents } from '../passthrough/directory.ts';
 import type { Scratch } from '../passthrough/scratch.ts';
@@ -17,7 +18,7 @@ import type { InodeNumbers } from './inodes.ts';
 import type { Branch, Lower } from './lower.ts';
 import { isNone, type Listed, Merged } from './merged.ts';
 import type { Values } from './options.ts';
-import { closing, openDirectory, Reader, Readers, readingWay } from './reading.ts';
+import { closing, failureOf, Getdents, openDirectory, Readers, readingWay } from './reading.ts';
 import { Remembered } from './remembered.ts';
 
 const EMPTY: Listed = { records: new Uint8Array(0), index: new Int32Array(1) };
@@ -28,7 +29,7 @@ export class Listing {
   readonly #dirents: Dirents;
   readonly #merged: Merged;
   readonly #remembered: Remembered;
-  readonly #reader = new Reader();
+  readonly #getdents = new Getdents();
   readonly #readers = new Readers();
 
   constructor({
@@ -71,15 +72,17 @@ export class Listing {
     const known = open.read ? undefined : this.#remembered.get(path);
     if (known !== undefined) return open.replace(known);
     const merged = this.#merged.begin(path);
-    this.#remembered.begin();
-    for (const branch of branches) {
-      const fd = openDirectory(this.#lower, branch, path);
-      this.#remembered.found(fd);
-      merged.ended(fd < 0 ? errno(-fd) : this.#add(merged, branch, fd));
+    const since = Date.now();
+    const fds = branches.map((branch) => openDirectory(this.#lower, branch, path));
+    try {
+      for (const [i, fd] of fds.entries())
+        merged.ended(fd < 0 ? errno(-fd) : failureOf(() => this.#add(merged, branches[i]!, fd)));
+      const listed = merged.all(open);
+      if (!open.read && merged.isWhole) this.#remembered.keep(path, listed, since, fds);
+      open.replace(listed);
+    } finally {
+      for (const fd of fds) if (fd >= 0) closeQuietly(fd);
     }
-    const listed = merged.all(open);
-    if (!open.read && merged.isWhole) this.#remembered.keep(path, listed);
-    open.replace(listed);
   }
   async #readAtOnce(
     open: OpenDirectory,
@@ -92,7 +95,8 @@ export class Listing {
     const merged = this.#merged.begin(path);
     for (const [i, answer] of answers.entries()) {
       const branch = branches[i]!;
-      if (typeof answer === 'number') merged.ended(answer < 0 ? errno(-answer) : this.#add(merged, branch, answer));
+      if (typeof answer === 'number')
+        merged.ended(answer < 0 ? errno(-answer) : closing(answer, () => this.#add(merged, branch, answer)));
       else {
         merged.add(branch, Buffer.from(answer.buffer, answer.byteOffset, answer.length), answer.length);
         merged.ended(undefined);
@@ -100,9 +104,9 @@ export class Listing {
     }
     open.replace(merged.all(open));
   }
-  /** Adds what an open directory of a branch has, and closes it; why it can't be read. */
-  #add(merged: Merged, branch: Branch, fd: number): Errno | undefined {
-    return this.#reader.read(fd, (bytes, length) => merged.add(branch, bytes, length));
+  /** Adds what an open directory of a branch has. An Errno. */
+  #add(merged: Merged, branch: Branch, fd: number): void {
+    this.#getdents.read(fd, (bytes, length) => merged.add(branch, bytes, length));
   }
 
   /** Whether a directory has nothing in it on any branch. Why that can't be known of one that has it. */

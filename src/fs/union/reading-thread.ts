@@ -4,9 +4,9 @@ import { unmapAll } from '../../abi/memory.ts';
 import { Scratch } from '../passthrough/scratch.ts';
 import { Lower } from './lower.ts';
 import { Options } from './options.ts';
-import { type Answer, openDirectory, Reader, type Task } from './reading.ts';
+import { type Answer, closing, Getdents, openDirectory, type Task } from './reading.ts';
 
-const reader = new Reader();
+const getdents = new Getdents();
 const { values } = new Options();
 const lower = new Lower(values, Math.random, new Scratch());
 
@@ -21,6 +21,8 @@ function answer({ root, path, follow, read }: Task): Answer {
   const fd = openDirectory(lower, { fd: root }, path);
   if (fd < 0 || !read) return fd;
   const all: Uint8Array[] = [];
-  const failure = reader.read(fd, (bytes, length) => all.push(Uint8Array.prototype.slice.call(bytes, 0, length)));
+  const failure = closing(fd, () =>
+    getdents.read(fd, (bytes, length) => all.push(Uint8Array.prototype.slice.call(bytes, 0, length))),
+  );
   return failure === undefined ? Buffer.concat(all) : -failure.errno;
 }

@@ -30,13 +30,19 @@ export function openDirectory(lower: Lower, branch: Pick<Branch, 'fd'>, path: st
   closeQuietly(at);
   return fd;
 }
-/** Calls what reads an open directory, and closes it; why it can't be read. */
-export function closing(fd: number, read: () => void): Errno | undefined {
+/** Calls what reads a directory; why it can't be read. */
+export function failureOf(read: () => void): Errno | undefined {
   try {
     read();
     return undefined;
   } catch (error) {
     return error as Errno;
+  }
+}
+/** The same of one that is then closed. */
+export function closing(fd: number, read: () => void): Errno | undefined {
+  try {
+    return failureOf(read);
   } finally {
     closeQuietly(fd);
   }
@@ -49,19 +55,17 @@ export function closing(fd: number, read: () => void): Errno | undefined {
 const ROOM = 262_144;
 
 /** Reads directories as the kernel tells them. */
-export class Reader {
+export class Getdents {
   readonly #memory = new Memory(ROOM);
   readonly #bytes = Buffer.from(this.#memory.buffer);
 
-  /** Calls with all that there is: records of linux_dirent64, so many bytes, good during the call. Closes the directory; why it can't be read. */
-  read(fd: number, take: (bytes: Buffer, length: number) => void): Errno | undefined {
-    return closing(fd, () => {
-      for (;;) {
-        const length = done(getdents64(fd, this.#memory.address, ROOM));
-        if (length === 0) return;
-        take(this.#bytes, length);
-      }
-    });
+  /** Calls with all that there is: records of linux_dirent64, so many bytes, good during the call. An Errno. */
+  read(fd: number, take: (bytes: Buffer, length: number) => void): void {
+    for (;;) {
+      const length = done(getdents64(fd, this.#memory.address, ROOM));
+      if (length === 0) return;
+      take(this.#bytes, length);
+    }
   }
 }
 

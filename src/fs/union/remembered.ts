@@ -4,7 +4,7 @@
  *
  * A listing is what it was where each branch has the very directory that was read, with the times it had: ctime is nobody's to set. Only what
  * comes within one tick of a filesystem's clock after another change has the same time again. So a directory is remembered if it had
- * been left alone for longer than any tick when it was read; and on those filesystems alone that were tested to have every change of a directory
+ * been left alone for longer than any tick when its reading began; and on those filesystems alone that were tested to have every change of a directory
  * in its times, and that nobody changes elsewhere (test/fs/union-remembered.test.ts). Each thread remembers for itself.
  * @see fs/fuse/readdir.c: fuse_readdir_cached, by which the kernel judges what it keeps of a directory
  */
@@ -20,8 +20,8 @@ import type { Values } from './options.ts';
 
 /** Bytes of listings that a thread remembers at most: some 100,000 names. Of one directory half of it. */
 const MOST = 4 * 2 ** 20;
-/** Bytes of a listing beside its names. */
-const BESIDE = 500;
+/** Of one directory at least: a walk that finds none again would cost a third more with 20 names in each (54 us a listing, and 70), with 600 it is 6 %. */
+const LEAST = 16 * 2 ** 10;
 /** The longest tick in ms, and some more: ext3, and ext4 with inodes of 128 bytes, keep times in seconds. */
 const TICK = 3000;
 
@@ -45,6 +45,7 @@ type Stamp = readonly number[] | undefined;
 
 interface Entry {
   readonly listed: Listed;
+  /** Another array where anything about them was set. */
   readonly branches: readonly Branch[];
   readonly stamps: readonly Stamp[];
   readonly inodecalc: Values['inodecalc'];
@@ -58,9 +59,6 @@ export class Remembered {
   /** By path, those that were asked for last at the end. */
   readonly #entries = new Map<string, Entry>();
   #bytes = 0;
-  /** Of the directory that is being read: since when, and what there is on branches so far; undefined where it is not to be remembered. */
-  #since = 0;
-  #stamps: Stamp[] | undefined;
 
   constructor(lower: Lower, values: Values, scratch: Scratch) {
     this.#lower = lower;
@@ -78,11 +76,10 @@ export class Remembered {
     return entry.listed;
   }
   #isStill({ branches, stamps, inodecalc }: Entry, path: string): boolean {
-    const now = this.#lower.branches;
     return (
+      branches === this.#lower.branches &&
       inodecalc === this.#values.inodecalc &&
-      now.length === branches.length &&
-      now.every((branch, i) => branch === branches[i] && this.#isAsItWas(branch, path, stamps[i]))
+      branches.every((branch, i) => this.#isAsItWas(branch, path, stamps[i]))
     );
   }
   #isAsItWas(branch: Branch, path: string, stamp: Stamp): boolean {
@@ -94,25 +91,20 @@ export class Remembered {
     return is === true;
   }
 
-  /** A directory is about to be read. */
-  begin(): void {
-    this.#since = Date.now();
-    this.#stamps = [];
-  }
-  /** Where it is on the next branch, before it is read there: a descriptor, or an errno negated. */
-  found(fd: number): void {
-    if (fd < 0) this.#stamps?.push(undefined);
-    else if (this.#isQuiet(fd)) this.#stamps?.push(this.#stamp());
-    else this.#stamps = undefined;
-  }
-  /** It has been read, on all branches that have it. */
-  keep(path: string, { records, index }: Listed): void {
-    if (this.#stamps === undefined) return;
-    const bytes = BESIDE + records.length + index.byteLength;
-    if (bytes > MOST / 2) return;
-    const { inodecalc } = this.#values;
+  /**
+   * What was read of a directory, on all branches that have it, and since when (Date.now); for each branch the descriptor that it was read by, or an
+   * errno negated. It is remembered if nothing can have changed it from a tick before then until now.
+   */
+  keep(path: string, { records, index }: Listed, since: number, fds: readonly number[]): void {
+    const bytes = records.length + index.byteLength;
+    if (bytes < LEAST || bytes > MOST / 2) return;
+    const stamps: Stamp[] = [];
+    for (const fd of fds) {
+      if (fd >= 0 && !this.#isQuiet(fd, since)) return;
+      stamps.push(fd < 0 ? undefined : this.#stamp());
+    }
     const listed = { records: new Uint8Array(records), index };
-    this.#put(path, { listed, branches: [...this.#lower.branches], stamps: this.#stamps, inodecalc, bytes });
+    this.#put(path, { listed, branches: this.#lower.branches, stamps, inodecalc: this.#values.inodecalc, bytes });
     for (const [other, entry] of this.#entries) {
       if (this.#bytes <= MOST) return;
       this.#forget(other, entry);
@@ -127,15 +119,15 @@ export class Remembered {
     this.#bytes -= bytes;
   }
 
-  /** Whether a directory has been left alone for longer than a tick, and would tell if it were not. */
-  #isQuiet(fd: number): boolean {
+  /** Whether a directory has been left alone since a tick before then, and would tell if it were not. */
+  #isQuiet(fd: number, since: number): boolean {
     const { view, statAt, statfs, statfsAt } = this.#scratch;
-    if (this.#stamps === undefined || !this.#stat(fd)) return false;
+    if (!this.#stat(fd)) return false;
     const changed = Number(view.getBigInt64(statAt + AT.ctime + TIME.tv_sec, true)) * 1000;
     const after = view.getUint32(statAt + AT.ctime + TIME.tv_nsec, true) / 1e6;
     // With a key that comes or goes the names of an encrypted directory are others, at the same time.
     const encrypted = (view.getUint32(statAt + AT.attributes, true) & STATX_ATTR_ENCRYPTED) !== 0;
-    if (changed + after + TICK > this.#since || encrypted) return false;
+    if (changed + after + TICK > since || encrypted) return false;
     return fstatfs(fd, statfs) >= 0 && TELLING.has(typeIn(view, statfsAt));
   }
   #stat(fd: number): boolean {
